@@ -1,0 +1,10 @@
+//! The vocabulary that every other crate speaks: model ids, features, labels, targets.
+//! Plain values and pure rules; no I/O, no async, no HTTP, no serialisation.
+
+#![forbid(unsafe_code)]
+
+mod name;
+mod schema;
+
+pub use name::{ModelId, ModelIdError};
+pub use schema::{Dtype, Feature, Label, Target, TargetKind};

@@ -1,0 +1,341 @@
+//! CSV to frames, in one pass directed by what the model reads: comma, header row, `"` quotes doubled inside,
+//! LF or CRLF, quoted line ends, blank lines skipped. Columns that nobody needs are walked over, not parsed.
+//! Large texts are cut at line ends and their parts decoded side by side. Bytes and charsets come earlier.
+
+use rayon::prelude::*;
+
+use super::{Frame, InputKind, Inputs, Keep, Precision, Real, Table, TextCell, TextColumn, number};
+use crate::error::DataError;
+
+/// Decodes `text` into at most `parts` frames that hold its rows in order (one frame without rows when there
+/// is a header only). With more than one part the calling thread's rayon pool does the work.
+pub fn decode(text: &str, inputs: &Inputs, keep: &Keep, parts: usize) -> Result<Vec<Frame>, DataError> {
+    match inputs.precision {
+        Precision::Single => decode_as::<f32>(text, inputs, keep, parts),
+        Precision::Double => decode_as::<f64>(text, inputs, keep, parts),
+    }
+}
+
+fn decode_as<T: Real>(
+    text: &str,
+    inputs: &Inputs,
+    keep: &Keep,
+    parts: usize,
+) -> Result<Vec<Frame>, DataError> {
+    let (header, start) = Header::read(text, inputs, keep)?;
+    let body = &text[start..];
+    if parts > 1 {
+        let cut = split(body, parts);
+        let frames: Vec<_> = cut.par_iter().map(|part| header.decode::<T>(part)).collect();
+        let whole = match first_failure(frames, &cut) {
+            Ok(frames) => return Ok(frames),
+            Err(Failure::Cut) => header.decode::<T>(body),
+            Err(Failure::Data(error)) => Err(Failure::Data(error)),
+        };
+        return finish(whole, text, start);
+    }
+    finish(header.decode::<T>(body), text, start)
+}
+
+/// Makes the outcome of the whole body the outcome of the request.
+fn finish(frame: Result<Frame, Failure>, text: &str, start: usize) -> Result<Vec<Frame>, DataError> {
+    match frame {
+        Ok(frame) => Ok(vec![frame]),
+        Err(Failure::Data(error)) => Err(error.shifted(0, lines(&text[..start]))),
+        Err(Failure::Cut) => Err(DataError::Malformed {
+            line: lines(text) + usize::from(!text.ends_with('\n')),
+            reason: "a quoted cell is not closed before the end".to_owned(),
+        }),
+    }
+}
+
+enum Failure {
+    /// The part ends inside quotes: it was cut in the wrong place, or the text ends too early.
+    Cut,
+    /// The error, with rows and lines counted from the start of the part.
+    Data(DataError),
+}
+
+/// The frames in order, or what went wrong first. A part is known to start at a row when the one before
+/// it ended at a row's end, so the first failure is true and later ones need not be.
+fn first_failure(frames: Vec<Result<Frame, Failure>>, parts: &[&str]) -> Result<Vec<Frame>, Failure> {
+    let mut done = Vec::with_capacity(frames.len());
+    for frame in frames {
+        match frame {
+            Ok(frame) => done.push(frame),
+            Err(Failure::Cut) => return Err(Failure::Cut),
+            Err(Failure::Data(error)) => {
+                let rows = done.iter().map(Frame::rows).sum();
+                let above = parts[..done.len()].iter().map(|part| lines(part)).sum();
+                return Err(Failure::Data(error.shifted(rows, above)));
+            }
+        }
+    }
+    Ok(done)
+}
+
+fn lines(text: &str) -> usize {
+    memchr::memchr_iter(b'\n', text.as_bytes()).count()
+}
+
+/// Cuts `body` into at most `parts` texts, each but the last ending with a line end outside quotes.
+fn split(body: &str, parts: usize) -> Vec<&str> {
+    let bytes = body.as_bytes();
+    let mut cut = Vec::with_capacity(parts);
+    let (mut start, mut seen, mut open) = (0, 0, false);
+    for part in 1..parts {
+        let from = (bytes.len() * part / parts).max(start);
+        open ^= memchr::memchr_iter(b'"', &bytes[seen..from]).count() % 2 == 1;
+        seen = from;
+        let end = memchr::memchr2_iter(b'"', b'\n', &bytes[from..]).map(|at| from + at).find(|at| {
+            seen = at + 1;
+            open ^= bytes[*at] == b'"';
+            bytes[*at] == b'\n' && !open
+        });
+        let Some(end) = end else { break };
+        cut.push(&body[start..=end]);
+        start = end + 1;
+    }
+    cut.push(&body[start..]);
+    cut
+}
+
+/// What becomes of the cells of one column of the request.
+#[derive(Debug, Clone, Copy)]
+struct Field {
+    input: Option<u32>,
+    keep: Option<u32>,
+    /// The input is a plain number and nothing repeats the cell: the quick scan may read it.
+    quick: bool,
+    /// The cell may be repeated as a number.
+    literal: bool,
+}
+
+struct Header<'a> {
+    inputs: &'a Inputs,
+    fields: Vec<Field>,
+    kept: Vec<TextColumn>,
+}
+
+impl<'a> Header<'a> {
+    /// Reads the header row; also gives where the rows start.
+    fn read(text: &str, inputs: &'a Inputs, keep: &Keep) -> Result<(Self, usize), DataError> {
+        let (names, start) = read_names(text)?;
+        if let Some(name) = duplicate(&names) {
+            return Err(DataError::DuplicateColumn { name });
+        }
+        inputs.check_count(names.len())?;
+        let mut present = vec![false; inputs.columns().len()];
+        let mut kept = Vec::new();
+        let mut fields = Vec::with_capacity(names.len());
+        for (position, name) in names.into_iter().enumerate() {
+            let input = inputs.find(&name, position);
+            let numeric = input.is_some_and(|i| matches!(inputs.columns()[i].kind, InputKind::Number));
+            if let Some(input) = input {
+                present[input] = true;
+            }
+            let keep = keep.wants(&name).then(|| {
+                kept.push(TextColumn::new(name));
+                kept.len() as u32 - 1
+            });
+            let quick = numeric && keep.is_none();
+            fields.push(Field { input: input.map(|i| i as u32), keep, quick, literal: numeric });
+        }
+        keep.check_found(&kept)?;
+        inputs.check_present(&present)?;
+        Ok((Self { inputs, fields, kept }, start))
+    }
+
+    /// Decodes rows that start at a row's start.
+    fn decode<T: Real>(&self, part: &str) -> Result<Frame, Failure> {
+        let bytes = part.as_bytes();
+        // A row takes at least a byte a column (its commas and line end), and no row lacks a line end.
+        let most_rows = (lines(part) + 1).min(bytes.len() / self.fields.len() + 1);
+        let mut table = Table::<T>::new(self.inputs.columns().len(), most_rows);
+        let mut kept = self.kept.clone();
+        let mut unquoted = String::new();
+        let (mut at, mut row) = (0, 0);
+        while at < bytes.len() {
+            if let Some(next) = blank_line(bytes, at) {
+                at = next;
+                continue;
+            }
+            table.reserve(row).map_err(Failure::Data)?;
+            at = self.decode_row(part, at, row, &mut table, &mut kept, &mut unquoted)?;
+            row += 1;
+        }
+        Ok(table.into_frame(row, kept))
+    }
+
+    /// Decodes the row that starts at `row_start`; gives where the next one starts.
+    #[inline]
+    fn decode_row<T: Real>(
+        &self,
+        part: &str,
+        row_start: usize,
+        row: usize,
+        table: &mut Table<T>,
+        kept: &mut [TextColumn],
+        unquoted: &mut String,
+    ) -> Result<usize, Failure> {
+        let bytes = part.as_bytes();
+        let mut at = row_start;
+        for (i, field) in self.fields.iter().enumerate() {
+            let end = match number::scan(bytes, at).filter(|_| field.quick) {
+                Some((value, end)) => {
+                    if let Some(input) = field.input {
+                        table.set(row, input as usize, value);
+                    }
+                    end
+                }
+                None => {
+                    let (cell, end) = take(part, at, unquoted)?;
+                    self.store(field, cell, row, table, kept).map_err(Failure::Data)?;
+                    end
+                }
+            };
+            let last = i + 1 == self.fields.len();
+            at = match (line_end(bytes, end), bytes.get(end)) {
+                (Some(next), _) if last => next,
+                (None, Some(b',')) if !last => end + 1,
+                (None, Some(b',')) | (Some(_), _) => return Err(self.ragged(part, row_start)),
+                _ => return Err(malformed(part, end, "text after the closing quote of a cell")),
+            };
+        }
+        Ok(at)
+    }
+
+    fn store<T: Real>(
+        &self,
+        field: &Field,
+        cell: &str,
+        row: usize,
+        table: &mut Table<T>,
+        kept: &mut [TextColumn],
+    ) -> Result<(), DataError> {
+        if let Some(input) = field.input {
+            table.set(row, input as usize, self.inputs.number(input as usize, row, cell)?);
+        }
+        if let Some(keep) = field.keep {
+            let literal = field.literal && number::is_json_number(cell);
+            kept[keep as usize].push(match cell {
+                "" => TextCell::Missing,
+                _ if literal => TextCell::Literal(cell),
+                _ => TextCell::Text(cell),
+            });
+        }
+        Ok(())
+    }
+
+    /// Counts the cells of the row at `start` for the message.
+    fn ragged(&self, part: &str, start: usize) -> Failure {
+        let (mut at, mut found, mut scratch) = (start, 0, String::new());
+        loop {
+            found += 1;
+            match take(part, at, &mut scratch) {
+                Ok((_, end)) if part.as_bytes().get(end) == Some(&b',') => at = end + 1,
+                _ => break,
+            }
+        }
+        let line = lines(&part[..start]) + 1;
+        Failure::Data(DataError::RaggedRow { line, expected: self.fields.len(), found })
+    }
+}
+
+fn malformed(part: &str, at: usize, reason: &str) -> Failure {
+    let line = lines(&part[..at.min(part.len())]) + 1;
+    Failure::Data(DataError::Malformed { line, reason: reason.to_owned() })
+}
+
+/// Where the next row starts if the line at `at` is empty.
+#[inline]
+fn blank_line(bytes: &[u8], at: usize) -> Option<usize> {
+    line_end(bytes, at).filter(|_| at < bytes.len())
+}
+
+/// Where the next row starts if a line ends at `at`: LF, CRLF or the end of the text.
+#[inline]
+fn line_end(bytes: &[u8], at: usize) -> Option<usize> {
+    match bytes.get(at) {
+        None => Some(at),
+        Some(b'\n') => Some(at + 1),
+        Some(b'\r') if bytes.get(at + 1) == Some(&b'\n') => Some(at + 2),
+        _ => None,
+    }
+}
+
+/// The cell at `at` without its quotes, and where it ends.
+#[inline]
+fn take<'t>(part: &'t str, at: usize, unquoted: &'t mut String) -> Result<(&'t str, usize), Failure> {
+    let bytes = part.as_bytes();
+    if bytes.get(at) == Some(&b'"') {
+        return take_quoted(part, at + 1, unquoted);
+    }
+    let mut end = at;
+    while !matches!(bytes.get(end), None | Some(b',' | b'\n')) {
+        end += 1;
+    }
+    if end > at && bytes.get(end) == Some(&b'\n') && bytes[end - 1] == b'\r' {
+        end -= 1;
+    }
+    Ok((&part[at..end], end))
+}
+
+fn take_quoted<'t>(
+    part: &'t str,
+    start: usize,
+    unquoted: &'t mut String,
+) -> Result<(&'t str, usize), Failure> {
+    let bytes = part.as_bytes();
+    unquoted.clear();
+    let mut from = start;
+    loop {
+        let quote = from + memchr::memchr(b'"', &bytes[from..]).ok_or(Failure::Cut)?;
+        if bytes.get(quote + 1) == Some(&b'"') {
+            unquoted.push_str(&part[from..=quote]);
+            from = quote + 2;
+        } else if from == start {
+            return Ok((&part[start..quote], quote + 1));
+        } else {
+            unquoted.push_str(&part[from..quote]);
+            return Ok((unquoted, quote + 1));
+        }
+    }
+}
+
+/// The names in the header row, and where the rows start.
+fn read_names(text: &str) -> Result<(Vec<String>, usize), DataError> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(next) = blank_line(bytes, at) {
+        at = next;
+    }
+    if text[at..].trim_ascii().is_empty() {
+        return Err(DataError::Empty);
+    }
+    let mut names = Vec::new();
+    let mut scratch = String::new();
+    loop {
+        let (name, end) = take(text, at, &mut scratch).map_err(|_| DataError::Malformed {
+            line: lines(&text[..at]) + 1,
+            reason: "a quoted column name is not closed".to_owned(),
+        })?;
+        names.push(name.to_owned());
+        match (line_end(bytes, end), bytes.get(end)) {
+            (Some(next), _) => return Ok((names, next)),
+            (None, Some(b',')) => at = end + 1,
+            _ => {
+                let reason = "text after the closing quote of a column name".to_owned();
+                return Err(DataError::Malformed { line: lines(&text[..end]) + 1, reason });
+            }
+        }
+    }
+}
+
+fn duplicate(names: &[String]) -> Option<String> {
+    let mut seen = std::collections::HashSet::with_capacity(names.len());
+    names.iter().find(|name| !seen.insert(name.as_str())).cloned()
+}
+
+#[cfg(test)]
+mod tests;

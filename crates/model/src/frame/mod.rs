@@ -1,0 +1,178 @@
+//! A frame: the rows of one request as columns of numbers, in the precision that the runtime reads.
+//! CSV and JSON are decoded into it by the two files below; protocols never see how.
+
+pub mod csv;
+mod inputs;
+pub mod json;
+pub mod number;
+mod text;
+
+pub use inputs::{Input, InputKind, Inputs, Levels, Matching};
+pub use text::{TextCell, TextColumn};
+
+use crate::error::DataError;
+
+/// The table of one request (or one part of it) takes at most this much memory.
+const TABLE_LIMIT_MIB: usize = 512;
+
+/// The floating point width that a runtime reads and answers in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// 32 bits, XGBoost's.
+    Single,
+    /// 64 bits, LightGBM's.
+    Double,
+}
+
+/// The numbers of a frame, column after column, each `stride` long.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Numbers {
+    /// For runtimes of [`Precision::Single`].
+    Single(Vec<f32>),
+    /// For runtimes of [`Precision::Double`].
+    Double(Vec<f64>),
+}
+
+/// `f32` or `f64` as element of a frame.
+pub trait Real: Copy + PartialOrd + Default + Send + Sync + 'static {
+    /// A missing cell.
+    const NAN: Self;
+    /// Rounds to nearest, as a C cast does.
+    fn from_f64(value: f64) -> Self;
+    /// Exact.
+    fn to_f64(self) -> f64;
+    /// Wraps a table of this width.
+    fn numbers(values: Vec<Self>) -> Numbers;
+    /// The table, if it has this width.
+    fn of(numbers: &Numbers) -> Option<&[Self]>;
+}
+
+impl Real for f32 {
+    const NAN: Self = f32::NAN;
+    fn from_f64(value: f64) -> Self {
+        value as f32
+    }
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+    fn numbers(values: Vec<Self>) -> Numbers {
+        Numbers::Single(values)
+    }
+    fn of(numbers: &Numbers) -> Option<&[Self]> {
+        if let Numbers::Single(values) = numbers { Some(values) } else { None }
+    }
+}
+
+impl Real for f64 {
+    const NAN: Self = f64::NAN;
+    fn from_f64(value: f64) -> Self {
+        value
+    }
+    fn to_f64(self) -> f64 {
+        self
+    }
+    fn numbers(values: Vec<Self>) -> Numbers {
+        Numbers::Double(values)
+    }
+    fn of(numbers: &Numbers) -> Option<&[Self]> {
+        if let Numbers::Double(values) = numbers { Some(values) } else { None }
+    }
+}
+
+/// Rows as columns: one numeric column per input of the model (NaN is missing, levels are their codes),
+/// and the text of the columns that the answer repeats.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Frame {
+    rows: usize,
+    stride: usize,
+    numbers: Numbers,
+    /// The columns to repeat in the answer, in the order of the request's columns.
+    pub passthrough: Vec<TextColumn>,
+}
+
+impl Frame {
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// All columns of width `T` with their stride: cell (row, column) is at `column * stride + row`.
+    /// None when the frame has the other width.
+    pub fn columns<T: Real>(&self) -> Option<(&[T], usize)> {
+        Some((T::of(&self.numbers)?, self.stride))
+    }
+}
+
+/// What to repeat in the answer.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Keep {
+    /// Nothing.
+    #[default]
+    None,
+    /// Every column of the request.
+    All,
+    /// These columns; one that the request does not have is an error.
+    Named(Vec<String>),
+}
+
+impl Keep {
+    fn wants(&self, name: &str) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::Named(names) => names.iter().any(|n| n == name),
+        }
+    }
+
+    fn check_found(&self, found: &[TextColumn]) -> Result<(), DataError> {
+        let Self::Named(names) = self else { return Ok(()) };
+        let absent: Vec<_> = names.iter().filter(|&n| found.iter().all(|c| c.name != *n)).cloned().collect();
+        if absent.is_empty() { Ok(()) } else { Err(DataError::PassthroughMissing { names: absent }) }
+    }
+}
+
+/// A table under construction: `width` columns, grown a doubling at a time, cells start as missing.
+struct Table<T> {
+    values: Vec<T>,
+    stride: usize,
+    width: usize,
+}
+
+impl<T: Real> Table<T> {
+    fn new(width: usize, rows: usize) -> Self {
+        let stride = rows.min(Self::most_rows(width));
+        Self { values: vec![T::NAN; width * stride], stride, width }
+    }
+
+    fn most_rows(width: usize) -> usize {
+        (TABLE_LIMIT_MIB << 20) / (width.max(1) * size_of::<T>())
+    }
+
+    /// Makes room for row number `row`.
+    fn reserve(&mut self, row: usize) -> Result<(), DataError> {
+        if row < self.stride {
+            return Ok(());
+        }
+        let most = Self::most_rows(self.width);
+        if row >= most {
+            return Err(DataError::TooManyRows { limit_mib: TABLE_LIMIT_MIB });
+        }
+        let stride = (row + 1).max(self.stride * 2).max(4).min(most);
+        let mut values = vec![T::NAN; self.width * stride];
+        if self.stride > 0 {
+            for (new, old) in values.chunks_mut(stride).zip(self.values.chunks(self.stride)) {
+                new[..self.stride].copy_from_slice(old);
+            }
+        }
+        (self.values, self.stride) = (values, stride);
+        Ok(())
+    }
+
+    fn set(&mut self, row: usize, column: usize, value: f64) {
+        self.values[column * self.stride + row] = T::from_f64(value);
+    }
+
+    fn into_frame(self, rows: usize, passthrough: Vec<TextColumn>) -> Frame {
+        Frame { rows, stride: self.stride, numbers: T::numbers(self.values), passthrough }
+    }
+}

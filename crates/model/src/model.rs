@@ -1,0 +1,230 @@
+//! A loaded model: package, schema and runtime joined, checked against each other and against the package's own
+//! sample rows. The one way from a path to predictions.
+
+use std::ops::Range;
+use std::path::Path;
+
+use portend_core::{Dtype, Feature, Label, Target, TargetKind};
+
+use crate::error::{DataError, LoadError};
+use crate::frame::{Frame, Inputs, Keep, Matching, Precision, csv, json};
+use crate::package::Package;
+use crate::predictions::Predictions;
+use crate::runtime::{self, ModelFeature, Output, Prepared, Runtime, Task};
+
+/// A model that is ready to score; shared by all threads.
+pub struct Model {
+    /// What it predicts.
+    pub target: Target,
+    /// The columns it reads.
+    pub inputs: Inputs,
+    /// The same columns with their types.
+    pub features: Vec<Feature>,
+    /// The manifest's id; empty for a bare file.
+    pub id: String,
+    /// The manifest's version; empty for a bare file.
+    pub version: String,
+    /// The library that trained it, with the version or format version that its file names.
+    pub library: String,
+    /// The objective in the library's words.
+    pub objective: String,
+    /// How many sample rows it was checked against.
+    pub samples: usize,
+    runtime: Box<dyn Runtime>,
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model")
+            .field("target", &self.target)
+            .field("library", &self.library)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Model {
+    /// Loads a package or bare model file and scores its samples. `default_target` names the target of a
+    /// bare model file.
+    pub fn load(path: &Path, default_target: &str) -> Result<Self, LoadError> {
+        let mut package = Package::open(path)?;
+        let (kind, file, bytes) = package.read_model()?;
+        let prepared = runtime::prepare(kind, &file, &bytes)?;
+        drop(bytes);
+        let mut model =
+            Self::join(&package, prepared, default_target).map_err(|reason| package.bad(&reason))?;
+        model.samples = model.check_samples(&mut package)?;
+        Ok(model)
+    }
+
+    fn join(package: &Package, prepared: Prepared, default_target: &str) -> Result<Self, String> {
+        let width = prepared.runtime.width(Output::Prediction);
+        let manifest = package.manifest();
+        let target = match manifest {
+            Some(manifest) => manifest.target(width)?,
+            None => bare_target(default_target, prepared.task),
+        };
+        let described = manifest.map(|m| m.features()).transpose()?.unwrap_or_default();
+        let matching =
+            if described.is_empty() && !prepared.named { Matching::Position } else { Matching::Name };
+        let features = join_features(described, &prepared)?;
+        let missing_words = manifest.map(|m| m.missing_values.clone()).unwrap_or_default();
+        Ok(Self {
+            target,
+            inputs: Inputs::new(&features, prepared.runtime.precision(), matching, missing_words),
+            features,
+            id: manifest.map(|m| m.id.clone()).unwrap_or_default(),
+            version: manifest.map(|m| m.version.clone()).unwrap_or_default(),
+            library: prepared.library,
+            objective: prepared.objective,
+            samples: 0,
+            runtime: prepared.runtime,
+        })
+    }
+
+    /// Decodes CSV into at most `parts` frames; see [`csv::decode`].
+    pub fn decode_csv(&self, text: &str, keep: &Keep, parts: usize) -> Result<Vec<Frame>, DataError> {
+        csv::decode(text, &self.inputs, keep, parts)
+    }
+
+    /// Decodes JSON records; see [`json::decode`].
+    pub fn decode_json(&self, text: &str, keep: &Keep) -> Result<Frame, DataError> {
+        json::decode(text, &self.inputs, keep)
+    }
+
+    /// Predicts rows of a frame that this model decoded: per row one value for regression, else one
+    /// probability per label in the order of the target's labels.
+    pub fn predict(&self, frame: &Frame, rows: Range<usize>) -> Predictions {
+        self.runtime.score(frame, rows, Output::Prediction)
+    }
+
+    /// Any output of the runtime for rows of a frame that this model decoded.
+    pub fn score(&self, frame: &Frame, rows: Range<usize>, output: Output) -> Predictions {
+        self.runtime.score(frame, rows, output)
+    }
+
+    /// About how many nanoseconds a row takes on one core.
+    pub fn row_cost(&self) -> f64 {
+        self.runtime.row_cost()
+    }
+
+    fn check_samples(&self, package: &mut Package) -> Result<usize, LoadError> {
+        let bad =
+            |package: &Package, file: &str, e: &dyn std::fmt::Display| package.bad(&format!("{file}: {e}"));
+        let frame = if let Some(text) = package.read_text("samples/input.csv")? {
+            let frames = self.decode_csv(&text, &Keep::None, 1);
+            frames.map_err(|e| bad(package, "samples/input.csv", &e))?.remove(0)
+        } else if let Some(text) = package.read_text("samples/input.json")? {
+            self.decode_json(&text, &Keep::None).map_err(|e| bad(package, "samples/input.json", &e))?
+        } else {
+            return Ok(0);
+        };
+        let output = package.read_text("samples/output.json")?;
+        let output = output.ok_or_else(|| package.bad("samples/output.json is missing"))?;
+        let expected: SampleOutput =
+            serde_json::from_str(&output).map_err(|e| bad(package, "samples/output.json", &e))?;
+        let found = self.predict(&frame, 0..frame.rows());
+        if expected.predictions.len() != frame.rows() {
+            return Err(package.bad("samples/output.json has another number of rows than the sample input"));
+        }
+        for (row, (expected, found)) in expected.predictions.into_iter().zip(found.rows()).enumerate() {
+            if !agree(&expected, found, self.runtime.precision()) {
+                return Err(LoadError::SampleDiffers { row, expected, found: found.to_vec() });
+            }
+        }
+        Ok(frame.rows())
+    }
+}
+
+/// `samples/output.json`: per row the values of [`Model::predict`].
+#[derive(serde::Deserialize)]
+struct SampleOutput {
+    predictions: Vec<Vec<f64>>,
+}
+
+/// Equal within 1e-6 relative, or within a few units of rounding near one for the probability 1 - p.
+fn agree(expected: &[f64], found: &[f64], precision: Precision) -> bool {
+    let rounding = if precision == Precision::Single { 2e-7 } else { 1e-12 };
+    let close = |(a, b): (&f64, &f64)| a == b || (a - b).abs() <= 1e-6 * a.abs().max(b.abs()) + rounding;
+    expected.len() == found.len() && expected.iter().zip(found).all(close)
+}
+
+fn bare_target(name: &str, task: Task) -> Target {
+    let kind = match task {
+        Task::Regression => TargetKind::Regression,
+        Task::Binary => {
+            TargetKind::Binary { labels: [Label::Integer(0), Label::Integer(1)], positive: 1, threshold: 0.5 }
+        }
+        Task::Multiclass(classes) => {
+            TargetKind::Multiclass { labels: (0..classes as i64).map(Label::Integer).collect() }
+        }
+    };
+    Target { name: name.to_owned(), kind }
+}
+
+/// The features in the model's order: what the manifest says of each, completed by what the model file knows.
+fn join_features(described: Vec<Feature>, prepared: &Prepared) -> Result<Vec<Feature>, String> {
+    if described.is_empty() {
+        return prepared.features.iter().map(|f| complete(Feature::number(f.name.clone()), f)).collect();
+    }
+    if let Some(twice) =
+        (1..described.len()).find(|i| described[..*i].iter().any(|f| f.name == described[*i].name))
+    {
+        return Err(format!("feature '{}' is described twice", described[twice].name));
+    }
+    if !prepared.named {
+        let (described_count, count) = (described.len(), prepared.features.len());
+        if described_count != count {
+            return Err(format!("{described_count} features are described, the model has {count}"));
+        }
+        return described.into_iter().zip(&prepared.features).map(|(d, f)| complete(d, f)).collect();
+    }
+    let mut features = Vec::with_capacity(prepared.features.len());
+    for feature in &prepared.features {
+        let found = described.iter().find(|d| same_name(&d.name, &feature.name));
+        let found =
+            found.ok_or_else(|| format!("the model's feature '{}' is not described", feature.name))?;
+        features.push(complete(found.clone(), feature)?);
+    }
+    Ok(features)
+}
+
+/// LightGBM keeps names with their white space replaced.
+fn same_name(described: &str, in_model: &str) -> bool {
+    described == in_model || described.replace(char::is_whitespace, "_") == in_model
+}
+
+fn complete(mut described: Feature, known: &ModelFeature) -> Result<Feature, String> {
+    if described.levels.is_empty() {
+        described.levels.clone_from(&known.levels);
+    } else if !known.levels.is_empty() && !same_levels(&described.levels, &known.levels) {
+        return Err(format!("feature '{}': its categories are not those of the model file", described.name));
+    }
+    if described.levels.is_empty() && known.levels_lost {
+        return Err(format!(
+            "feature '{}': the levels in the model file are cut off beyond ASCII (a fault of XGBoost 3.1 and 3.2); \
+             list them in a package's portend.json",
+            described.name
+        ));
+    }
+    if described.levels.is_empty() && described.dtype == Dtype::String {
+        return Err(format!(
+            "feature '{}': neither manifest nor model file lists its levels",
+            described.name
+        ));
+    }
+    if described.dtype.is_numeric() && !described.levels.is_empty() {
+        described.dtype = Dtype::Category;
+    }
+    Ok(described)
+}
+
+/// The same levels in the same order; 1 and 1.0 are the same.
+fn same_levels(a: &[Label], b: &[Label]) -> bool {
+    let number = |label: &Label| match label {
+        Label::Integer(value) => Some(*value as f64),
+        Label::Number(value) => Some(*value),
+        _ => None,
+    };
+    let same = |(a, b): (&Label, &Label)| a == b || (number(a).is_some() && number(a) == number(b));
+    a.len() == b.len() && a.iter().zip(b).all(same)
+}

@@ -1,0 +1,84 @@
+//! A package as a zip archive: its table of contents checked when it is opened, its files unpacked when read.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+use zip::ZipArchive;
+
+use super::{MOST_BYTES, MOST_FILES, is_inside, read_bounded};
+use crate::error::LoadError;
+
+/// A file that unpacks to more than this many times its packed size is a zip bomb, if it is large at all.
+const MOST_RATIO: u64 = 200;
+const RATIO_FLOOR: u64 = 16 << 20;
+
+#[derive(Debug)]
+pub(super) struct Archive {
+    zip: ZipArchive<BufReader<File>>,
+    names: Vec<String>,
+}
+
+impl Archive {
+    pub(super) fn open(path: &Path) -> Result<Self, LoadError> {
+        let bad = |reason: String| LoadError::BadPackage { path: path.to_owned(), reason };
+        let file = File::open(path).map_err(|e| LoadError::io(path, e))?;
+        let zip = ZipArchive::new(BufReader::new(file))
+            .map_err(|e| bad(format!("it is not a readable zip archive: {e}")))?;
+        let mut archive = Self { zip, names: Vec::new() };
+        archive.check().map_err(bad)?;
+        Ok(archive)
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        if self.zip.len() > MOST_FILES {
+            return Err(format!("it holds more than {MOST_FILES} files"));
+        }
+        let mut total = 0_u64;
+        for i in 0..self.zip.len() {
+            let entry = self.zip.by_index_raw(i).map_err(|e| format!("entry {i}: {e}"))?;
+            let name = entry.name().map_err(|e| format!("entry {i}: {e}"))?.into_owned();
+            if !is_inside(name.strip_suffix('/').unwrap_or(&name)) {
+                return Err(format!("entry '{name}' is not a path inside the package"));
+            }
+            if entry.is_symlink() {
+                return Err(format!("entry '{name}' is a link, which packages may not hold"));
+            }
+            if is_bomb(entry.size(), entry.compressed_size()) {
+                return Err(format!("entry '{name}' unpacks to more than {MOST_RATIO} times its size"));
+            }
+            total = total.saturating_add(entry.size());
+            if entry.is_file() {
+                self.names.push(name);
+            }
+        }
+        if total > MOST_BYTES {
+            return Err(format!("it unpacks to more than {} GiB", MOST_BYTES >> 30));
+        }
+        Ok(())
+    }
+
+    /// The files in it.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.names.clone()
+    }
+
+    /// Unpacks a file, never more than its entry promises.
+    pub(super) fn open_file(&mut self, name: &str) -> io::Result<impl Read> {
+        let entry = self.zip.by_name(name).map_err(io::Error::other)?;
+        let size = entry.size();
+        Ok(entry.take(size.saturating_add(1)))
+    }
+
+    /// The bytes of a file; None when there is none.
+    pub(super) fn read(&mut self, name: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
+        if self.zip.index_for_name(name).is_none() {
+            return Ok(None);
+        }
+        read_bounded(self.open_file(name)?, limit).map(Some)
+    }
+}
+
+fn is_bomb(size: u64, packed: u64) -> bool {
+    size > RATIO_FLOOR && size / packed.max(1) > MOST_RATIO
+}

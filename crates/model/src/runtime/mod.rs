@@ -1,0 +1,133 @@
+//! The seam behind which models run: prepared once, immutable and shared by all threads; scores frames, knows
+//! neither packages nor protocols. One folder per kind of runtime.
+
+pub mod tree;
+
+use std::ops::Range;
+
+use portend_core::Label;
+
+use crate::error::LoadError;
+use crate::frame::{Frame, Precision};
+use crate::predictions::Predictions;
+
+/// What to compute for each row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// What the training library's `predict` gives: a number, or one probability a class
+    /// (two for binary models: of class 0 and of class 1).
+    Prediction,
+    /// The sum before the output transform: one value, or one a class for multiclass models.
+    Margin,
+    /// The library's own index of the leaf that the row reaches, one a tree.
+    Leaf,
+}
+
+/// A model that is ready to score.
+pub trait Runtime: Send + Sync {
+    /// The width of the numbers it reads and answers in.
+    fn precision(&self) -> Precision;
+
+    /// Values per row for an output.
+    fn width(&self, output: Output) -> usize;
+
+    /// Scores some rows of a frame that was decoded by this runtime's precision and inputs.
+    /// Rows outside the frame, or a frame of the other precision, are a defect of the caller.
+    fn score(&self, frame: &Frame, rows: Range<usize>, output: Output) -> Predictions;
+
+    /// About how many nanoseconds a row takes on one core: decides whether a request is worth splitting.
+    fn row_cost(&self) -> f64;
+}
+
+/// The kind of prediction that a model file tells of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// One number a row.
+    Regression,
+    /// Two classes.
+    Binary,
+    /// Three classes or more (or two trained as such).
+    Multiclass(usize),
+}
+
+/// A feature as a model file tells of it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ModelFeature {
+    /// Its name; a made-up one when the file has none.
+    pub name: String,
+    /// The levels in code order, when the file has them.
+    pub levels: Vec<Label>,
+    /// True when the file has levels but not in a form that can be relied on.
+    pub levels_lost: bool,
+    /// Whether splits treat it as codes of levels.
+    pub categorical: bool,
+}
+
+/// A model file, read: the runtime and what the file tells beside it.
+pub struct Prepared {
+    /// What scores.
+    pub runtime: Box<dyn Runtime>,
+    /// The features in the model's order.
+    pub features: Vec<ModelFeature>,
+    /// True when the file names its features; else columns are matched by position.
+    pub named: bool,
+    /// What it predicts.
+    pub task: Task,
+    /// The objective in the library's own words.
+    pub objective: String,
+    /// The library and, where the file has it, the version that wrote it.
+    pub library: String,
+}
+
+/// The libraries whose files are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// XGBoost JSON and UBJSON.
+    XgBoost,
+    /// LightGBM text.
+    LightGbm,
+}
+
+impl Kind {
+    /// The kind called `name` in manifests.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "xgboost" => Some(Self::XgBoost),
+            "lightgbm" => Some(Self::LightGbm),
+            _ => None,
+        }
+    }
+
+    /// The name in manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::XgBoost => "xgboost",
+            Self::LightGbm => "lightgbm",
+        }
+    }
+
+    /// The kind of a bare file, by its first bytes; an error says what was seen.
+    pub fn detect(bytes: &[u8]) -> Result<Self, &'static str> {
+        let text = bytes.trim_ascii_start();
+        match text.first() {
+            None => Err("the file is empty"),
+            Some(b'{') => Ok(Self::XgBoost),
+            Some(_) if text.starts_with(b"tree\n") || text.starts_with(b"tree\r\n") => Ok(Self::LightGbm),
+            Some(_) if text.starts_with(b"binf") || text.starts_with(b"bs64") => Err(OLD_XGBOOST),
+            Some(_) if text.starts_with(b"PK\x03\x04") => Err("it is a zip archive without portend.json"),
+            Some(_) => Err("it is neither XGBoost JSON or UBJSON nor LightGBM text \
+                (XGBoost's old binary format must be saved again as JSON with XGBoost 3.0 or older)"),
+        }
+    }
+}
+
+const OLD_XGBOOST: &str = "it is XGBoost's old binary format, which is not read: load it with XGBoost 3.0 or older and save it as .json";
+
+/// Reads a model file. `file` names it in errors.
+pub fn prepare(kind: Kind, file: &str, bytes: &[u8]) -> Result<Prepared, LoadError> {
+    let prepared = match kind {
+        Kind::XgBoost => tree::xgboost::read(bytes),
+        Kind::LightGbm => tree::lightgbm::read(bytes),
+    };
+    prepared.map_err(|reason| LoadError::BadModel { file: file.to_owned(), reason })
+}

@@ -1,0 +1,130 @@
+//! The one flat representation of tree ensembles, for both ways of walking it (see `kernel`).
+//!
+//! Every split is `value of slot > threshold`: true takes the right child, false the left. Slots are the model's
+//! inputs made ready for that question (see `inputs`): NaN compares false and so goes left; a split that
+//! sends NaN right asks the mirrored question of the mirrored slot; membership in a set of categories is a slot of
+//! its own. So there is one kind of node, no branch for missing values, and nothing to check per step.
+//!
+//! The two children of a node lie next to each other. A leaf is a node that no value leaves: its
+//! threshold is infinite and its child is itself, so that a walk may take more steps than the path is long.
+
+use super::Float;
+use super::inputs::Slots;
+
+/// A split or a leaf.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(super) struct Node<T> {
+    pub(super) threshold: T,
+    /// Offset of the slot in a group of rows: slot number times [`LANES`].
+    pub(super) slot: u32,
+    /// The left child; the right one follows it.
+    pub(super) child: u32,
+}
+
+/// Rows that are walked side by side; a slot holds as many values.
+pub(super) const LANES: usize = 8;
+
+/// One tree.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tree {
+    /// Its root.
+    pub(super) root: u32,
+    /// Steps that reach every leaf.
+    pub(super) depth: u32,
+    /// The output that its leaf values are added to.
+    pub(super) group: u32,
+}
+
+/// A node with its leaf data while an ensemble is put together.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Draft<T> {
+    pub(super) node: Node<T>,
+    pub(super) value: T,
+    pub(super) leaf: u32,
+}
+
+/// Trees in the order in which the library sums them, nodes of all of them in one array. Its fields are private
+/// and checked once, in [`Ensemble::new`]: the kernel relies on every index being in range.
+#[derive(Debug)]
+pub(super) struct Ensemble<T> {
+    slots: Slots<T>,
+    nodes: Vec<Node<T>>,
+    values: Vec<T>,
+    leaves: Vec<u32>,
+    trees: Vec<Tree>,
+    base: Vec<T>,
+}
+
+impl<T: Float> Ensemble<T> {
+    /// Puts an ensemble together; `base` has one start value per output group.
+    /// An index that is out of range, or no output group, is an error.
+    pub(super) fn new(
+        slots: Slots<T>,
+        drafts: Vec<Draft<T>>,
+        trees: Vec<Tree>,
+        base: Vec<T>,
+    ) -> Result<Self, String> {
+        let (count, width) = (drafts.len(), slots.len() * LANES);
+        let node_fits = |d: &Draft<T>| {
+            let leaf = d.node.threshold == T::INFINITY;
+            let last_child = d.node.child as usize + usize::from(!leaf);
+            last_child < count && d.node.slot as usize + LANES <= width
+        };
+        if !drafts.iter().all(node_fits) {
+            return Err("a node refers to a node or feature that does not exist".to_owned());
+        }
+        if base.is_empty() {
+            return Err("the model has no outputs".to_owned());
+        }
+        if !trees.iter().all(|t| (t.root as usize) < count && (t.group as usize) < base.len()) {
+            return Err("a tree has no nodes or adds to an output that does not exist".to_owned());
+        }
+        Ok(Self {
+            slots,
+            nodes: drafts.iter().map(|d| d.node).collect(),
+            values: drafts.iter().map(|d| d.value).collect(),
+            leaves: drafts.iter().map(|d| d.leaf).collect(),
+            trees,
+            base,
+        })
+    }
+
+    pub(super) fn slots(&self) -> &Slots<T> {
+        &self.slots
+    }
+
+    pub(super) fn trees(&self) -> &[Tree] {
+        &self.trees
+    }
+
+    /// All nodes; children, and slots against [`Ensemble::slots`], are in range.
+    pub(super) fn nodes(&self) -> &[Node<T>] {
+        &self.nodes
+    }
+
+    /// Leaf values, by node; as many as nodes.
+    pub(super) fn values(&self) -> &[T] {
+        &self.values
+    }
+
+    /// The library's leaf indices, by node.
+    pub(super) fn leaves(&self) -> &[u32] {
+        &self.leaves
+    }
+
+    /// The start values, one per output group.
+    pub(super) fn base(&self) -> &[T] {
+        &self.base
+    }
+
+    /// The number of output groups.
+    pub(super) fn groups(&self) -> usize {
+        self.base.len()
+    }
+
+    /// Steps that a row takes at most.
+    pub(super) fn steps(&self) -> usize {
+        self.trees.iter().map(|t| t.depth as usize).sum()
+    }
+}

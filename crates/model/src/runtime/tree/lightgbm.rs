@@ -1,0 +1,293 @@
+//! Reads LightGBM text models as releases 3.x and 4.x write them: `key=value` lines, a block per tree, then
+//! parameters. The rules of a split follow LightGBM's documentation and source; what is not read is refused.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+
+use portend_core::Label;
+
+use super::TreeRuntime;
+use super::inputs::{CodeRule, Set};
+use super::link::Link;
+use super::lower::{Lowering, Missing, SourceNode};
+use crate::runtime::{ModelFeature, Prepared, Task};
+
+/// The `key=value` lines of the header or of a tree block.
+struct Block<'t> {
+    lines: HashMap<&'t str, &'t str>,
+}
+
+impl<'t> Block<'t> {
+    /// Takes lines up to an empty one or one that starts another block. A key that comes twice is an error.
+    fn read(lines: &mut std::iter::Peekable<std::str::Lines<'t>>) -> Result<Self, String> {
+        let mut block = HashMap::new();
+        while let Some(line) = lines.next_if(|l| !l.starts_with("Tree=") && *l != "end of trees") {
+            let (key, value) = line.split_once('=').unwrap_or((line, ""));
+            if !line.is_empty() && block.insert(key, value).is_some() {
+                return Err(format!("'{key}' occurs twice"));
+            }
+        }
+        Ok(Self { lines: block })
+    }
+
+    fn get(&self, key: &str) -> Option<&'t str> {
+        self.lines.get(key).copied()
+    }
+
+    fn need(&self, key: &str) -> Result<&'t str, String> {
+        self.get(key).ok_or_else(|| format!("'{key}' is missing"))
+    }
+
+    fn number<N: FromStr>(&self, key: &str) -> Result<N, String> {
+        let text = self.need(key)?;
+        text.trim().parse().map_err(|_| format!("{key}={text} is not a number that fits"))
+    }
+
+    /// A list of exactly `count` numbers; none when the key is missing and `count` is 0.
+    fn list<N: FromStr>(&self, key: &str, count: usize) -> Result<Vec<N>, String> {
+        let text = if count == 0 { self.get(key).unwrap_or("") } else { self.need(key)? };
+        let list: Result<Vec<N>, _> = text.split_ascii_whitespace().map(str::parse).collect();
+        let list = list.map_err(|_| format!("{key} holds something that is not a number"))?;
+        if list.len() != count {
+            return Err(format!("{key} has {} values where {count} belong", list.len()));
+        }
+        Ok(list)
+    }
+}
+
+/// Reads a model file's bytes; an error is a sentence about the model.
+pub(crate) fn read(bytes: &[u8]) -> Result<Prepared, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "the file is not UTF-8 text".to_owned())?;
+    let mut lines = text.lines().peekable();
+    let header = Block::read(&mut lines)?;
+    let classes: usize = header.number("num_class")?;
+    let groups: u32 = header.number("num_tree_per_iteration")?;
+    let (task, link) = objective(header.get("objective"), classes, groups)?;
+    let names = feature_names(&header)?;
+    let mut lowering = Lowering::new(names.len(), CodeRule::CutFirst)?;
+    let mut trees = 0;
+    while let Some(start) = lines.next_if(|l| l.starts_with("Tree=")) {
+        let block = Block::read(&mut lines).and_then(|b| add_tree(&mut lowering, &b, trees % groups));
+        block.map_err(|reason| format!("{start}: {reason}"))?;
+        trees += 1;
+    }
+    if lines.next() != Some("end of trees") {
+        return Err("the file ends before 'end of trees': it is cut off".to_owned());
+    }
+    let tail = Tail::read(lines)?;
+    // names that LightGBM made up when it was given none
+    let named =
+        !names.iter().enumerate().all(|(i, name)| name.strip_prefix("Column_") == Some(&i.to_string()));
+    let ensemble = lowering.finish(vec![0.0; groups as usize])?;
+    // a forest's prediction is of the mean over iterations, its raw score the sum
+    let averaged = header.get("average_output").map(|_| f64::from((trees / groups).max(1)));
+    Ok(Prepared {
+        runtime: Box::new(TreeRuntime { ensemble, link, averaged }),
+        features: tail.features(&header, names)?,
+        named,
+        task,
+        objective: header.get("objective").unwrap_or("custom").to_owned(),
+        library: format!("lightgbm {}", header.get("version").unwrap_or("")).trim_end().to_owned(),
+    })
+}
+
+/// Task and output transform for an objective line: a name and `key:value` words.
+fn objective(line: Option<&str>, classes: usize, groups: u32) -> Result<(Task, Link), String> {
+    let line = line.unwrap_or("custom");
+    let mut words = line.split_ascii_whitespace();
+    let name = words.next().unwrap_or_default();
+    let words: Vec<_> = words.collect();
+    let scale = words.iter().find_map(|w| w.strip_prefix("sigmoid:")).unwrap_or("1");
+    let scale: f64 = scale.parse().map_err(|_| format!("objective '{line}' has a bad sigmoid"))?;
+    let (task, link) = match name {
+        "regression" if words.contains(&"sqrt") => (Task::Regression, Link::SignedSquare),
+        "regression" | "regression_l1" | "huber" | "fair" | "quantile" | "mape" | "custom" => {
+            (Task::Regression, Link::Identity)
+        }
+        "poisson" | "gamma" | "tweedie" => (Task::Regression, Link::Exp),
+        "cross_entropy" => (Task::Regression, Link::Sigmoid),
+        "binary" => (Task::Binary, Link::Binary { scale }),
+        "multiclass" => (Task::Multiclass(classes), Link::Softmax),
+        "multiclassova" => (Task::Multiclass(classes), Link::OneVsAll { scale }),
+        other => return Err(format!("objective '{other}' is not read yet")),
+    };
+    let expected = if let Task::Multiclass(classes) = task { classes } else { 1 };
+    if groups as usize != expected || expected == 0 || expected > 1 << 16 {
+        return Err(format!(
+            "objective '{line}' with {classes} classes and {groups} trees an iteration is not read"
+        ));
+    }
+    Ok((task, link))
+}
+
+fn feature_names<'t>(header: &Block<'t>) -> Result<Vec<&'t str>, String> {
+    let count = header.number::<usize>("max_feature_idx")?.saturating_add(1);
+    let names: Vec<_> = header.need("feature_names")?.split(' ').collect();
+    if names.len() != count {
+        return Err(format!("{count} features but {} feature_names", names.len()));
+    }
+    Ok(names)
+}
+
+/// The fields of a tree block that predictions need.
+struct Tree {
+    split_feature: Vec<u32>,
+    threshold: Vec<f64>,
+    decision_type: Vec<u8>,
+    children: Vec<[i32; 2]>,
+    leaf_value: Vec<f64>,
+    cat_boundaries: Vec<usize>,
+    cat_threshold: Vec<u32>,
+}
+
+impl Tree {
+    fn read(block: &Block<'_>) -> Result<Self, String> {
+        if block.get("is_linear").is_some_and(|v| v.trim() == "1") {
+            return Err("linear trees are not read yet".to_owned());
+        }
+        let leaves: usize = block.number("num_leaves")?;
+        let splits = leaves.checked_sub(1).ok_or("it has no leaves")?;
+        let categorical: usize = block.number("num_cat")?;
+        let boundaries = if categorical == 0 { 0 } else { categorical.saturating_add(1) };
+        let cat_boundaries: Vec<usize> = block.list("cat_boundaries", boundaries)?;
+        let left: Vec<i32> = block.list("left_child", splits)?;
+        let right: Vec<i32> = block.list("right_child", splits)?;
+        Ok(Self {
+            split_feature: block.list("split_feature", splits)?,
+            threshold: block.list("threshold", splits)?,
+            decision_type: match block.get("decision_type") {
+                Some(_) => block.list("decision_type", splits)?,
+                None => vec![0; splits],
+            },
+            children: left.into_iter().zip(right).map(|(l, r)| [l, r]).collect(),
+            leaf_value: block.list("leaf_value", leaves)?,
+            cat_threshold: block.list("cat_threshold", cat_boundaries.last().copied().unwrap_or(0))?,
+            cat_boundaries,
+        })
+    }
+
+    /// Splits come first, then leaves: a child c < 0 is leaf -c-1.
+    fn id(&self, child: i32) -> u32 {
+        if child >= 0 { child as u32 } else { (self.children.len() as u32).wrapping_add(!child as u32) }
+    }
+
+    fn source_node(&self, id: u32) -> Result<SourceNode<f64>, String> {
+        let n = id as usize;
+        let Some(leaf) = n.checked_sub(self.children.len()) else {
+            return self.split(n);
+        };
+        Ok(SourceNode::Leaf { value: self.leaf_value[leaf], id: leaf as u32 })
+    }
+
+    fn split(&self, n: usize) -> Result<SourceNode<f64>, String> {
+        let [left, right] = self.children[n];
+        if [left, right].iter().any(|c| *c >= self.children.len() as i32) {
+            return Err(format!("split {n} has a child that does not exist"));
+        }
+        let children = [self.id(left), self.id(right)];
+        let feature = self.split_feature[n];
+        let decision = self.decision_type[n];
+        if decision & 1 == 1 {
+            let set = Set { members: self.members(n)?, members_right: false, missing_right: true };
+            return Ok(SourceNode::Category { feature, set, children });
+        }
+        let threshold = self.threshold[n];
+        let default_right = decision & 2 == 0;
+        let missing = match decision >> 2 & 3 {
+            // NaN is read as zero
+            0 => Missing { right: !(0.0 <= threshold), zero: false },
+            1 => Missing { right: default_right, zero: true },
+            2 => Missing { right: default_right, zero: false },
+            _ => return Err(format!("split {n} has an unknown missing type")),
+        };
+        Ok(SourceNode::Number { feature, threshold, missing, children })
+    }
+
+    /// The set bits of the words that belong to split `n`.
+    fn members(&self, n: usize) -> Result<Vec<u32>, String> {
+        let at = self.threshold[n] as usize;
+        let bounds = self.cat_boundaries.get(at).zip(self.cat_boundaries.get(at + 1));
+        let words = bounds.and_then(|(start, end)| self.cat_threshold.get(*start..*end));
+        let words = words.ok_or_else(|| format!("the categories of split {n} are missing"))?;
+        let bits = |(i, word): (usize, &u32)| {
+            let word = *word;
+            (0..32).filter(move |b| word >> b & 1 == 1).map(move |b| i as u32 * 32 + b)
+        };
+        Ok(words.iter().enumerate().flat_map(bits).collect())
+    }
+}
+
+fn add_tree(lowering: &mut Lowering<f64>, block: &Block<'_>, group: u32) -> Result<(), String> {
+    let tree = Tree::read(block)?;
+    let count = tree.children.len() + tree.leaf_value.len();
+    lowering.add_tree(group, count, |id| tree.source_node(id))
+}
+
+/// What follows the trees: which columns are categorical and the levels of pandas columns.
+#[derive(Default)]
+struct Tail {
+    /// From the line `[categorical_feature: …]`; None without one.
+    categorical: Option<Vec<usize>>,
+    levels: Vec<Vec<Label>>,
+}
+
+impl Tail {
+    fn read<'t>(lines: impl Iterator<Item = &'t str>) -> Result<Self, String> {
+        let mut tail = Self::default();
+        for line in lines {
+            if let Some(list) = line.strip_prefix("[categorical_feature:") {
+                let list = list.trim_end_matches(']').split(',').map(str::trim).filter(|w| !w.is_empty());
+                tail.categorical = list.map(|w| w.parse().ok()).collect();
+            } else if let Some(json) = line.strip_prefix("pandas_categorical:") {
+                tail.levels = pandas_levels(json)?;
+            }
+        }
+        Ok(tail)
+    }
+
+    /// The features; the lists of pandas levels belong to the categorical columns in order.
+    fn features(self, header: &Block<'_>, names: Vec<&str>) -> Result<Vec<ModelFeature>, String> {
+        let columns = match self.categorical.filter(|list| list.len() >= self.levels.len()) {
+            Some(columns) => columns,
+            None => categorical_columns(header),
+        };
+        if !self.levels.is_empty() && columns.len() != self.levels.len() {
+            let (lists, found) = (self.levels.len(), columns.len());
+            return Err(format!(
+                "pandas_categorical has {lists} lists, the model {found} categorical columns"
+            ));
+        }
+        let mut features: Vec<ModelFeature> = names
+            .into_iter()
+            .map(|name| ModelFeature { name: name.to_owned(), ..Default::default() })
+            .collect();
+        let mut levels = self.levels.into_iter();
+        for column in columns {
+            let feature =
+                features.get_mut(column).ok_or(format!("categorical column {column} does not exist"))?;
+            feature.categorical = true;
+            feature.levels = levels.next().unwrap_or_default();
+        }
+        Ok(features)
+    }
+}
+
+/// The columns whose value range is a list of codes (`a:b:c`) rather than `[min:max]`.
+fn categorical_columns(header: &Block<'_>) -> Vec<usize> {
+    let infos = header.get("feature_infos").unwrap_or("").split(' ').enumerate();
+    infos.filter(|(_, info)| !info.starts_with('[') && *info != "none").map(|(i, _)| i).collect()
+}
+
+fn pandas_levels(json: &str) -> Result<Vec<Vec<Label>>, String> {
+    let lists: Option<Vec<Vec<serde_json::Value>>> =
+        serde_json::from_str(json).map_err(|e| format!("pandas_categorical is not a list of lists: {e}"))?;
+    let label = |value: serde_json::Value| match value {
+        serde_json::Value::String(text) => Ok(Label::Text(text)),
+        serde_json::Value::Bool(value) => Ok(Label::Bool(value)),
+        serde_json::Value::Number(n) => {
+            Ok(n.as_i64().map_or_else(|| Label::Number(n.as_f64().unwrap_or(f64::NAN)), Label::Integer))
+        }
+        other => Err(format!("pandas_categorical holds {other}, which is no level")),
+    };
+    lists.unwrap_or_default().into_iter().map(|list| list.into_iter().map(label).collect()).collect()
+}
