@@ -1,6 +1,7 @@
 //! A loaded model: package, schema and runtime joined, checked against each other and against the package's own
 //! sample rows. The one way from a path to predictions.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use portend_core::{Dtype, Feature, Label, Target, TargetKind};
 
 use crate::error::{DataError, LoadError};
 use crate::frame::{Frame, Inputs, Keep, Matching, Precision, csv, json};
-use crate::package::Package;
+use crate::package::{Package, shortened, twice};
 use crate::predictions::Predictions;
 use crate::runtime::{self, ModelFeature, Output, Prepared, Runtime, Task};
 
@@ -48,7 +49,10 @@ impl Model {
     pub fn load(path: &Path, default_target: &str) -> Result<Self, LoadError> {
         let mut package = Package::open(path)?;
         let (kind, file, bytes) = package.read_model()?;
-        let prepared = runtime::prepare(kind, &file, &bytes)?;
+        let prepared = runtime::prepare(kind, &file, &bytes).map_err(|e| match e {
+            LoadError::BadModel { file, reason } => LoadError::BadModel { file, reason: shortened(&reason) },
+            other => other,
+        })?;
         drop(bytes);
         let mut model =
             Self::join(&package, prepared, default_target).map_err(|reason| package.bad(&reason))?;
@@ -127,6 +131,11 @@ impl Model {
             return Err(package.bad("samples/output.json has another number of rows than the sample input"));
         }
         for (row, (expected, found)) in expected.predictions.into_iter().zip(found.rows()).enumerate() {
+            let (listed, width) = (expected.len(), found.len());
+            if listed != width {
+                let reason = format!("row {row} has {listed} values, the model gives {width}");
+                return Err(bad(package, "samples/output.json", &reason));
+            }
             if !agree(&expected, found, self.runtime.precision()) {
                 return Err(LoadError::SampleDiffers { row, expected, found: found.to_vec() });
             }
@@ -141,11 +150,11 @@ struct SampleOutput {
     predictions: Vec<Vec<f64>>,
 }
 
-/// Equal within 1e-6 relative, or within a few units of rounding near one for the probability 1 - p.
+/// Rows of one length: equal within 1e-6 relative, or within a few units of rounding near one for the probability 1 - p.
 fn agree(expected: &[f64], found: &[f64], precision: Precision) -> bool {
     let rounding = if precision == Precision::Single { 2e-7 } else { 1e-12 };
     let close = |(a, b): (&f64, &f64)| a == b || (a - b).abs() <= 1e-6 * a.abs().max(b.abs()) + rounding;
-    expected.len() == found.len() && expected.iter().zip(found).all(close)
+    expected.iter().zip(found).all(close)
 }
 
 fn bare_target(name: &str, task: Task) -> Target {
@@ -163,13 +172,14 @@ fn bare_target(name: &str, task: Task) -> Target {
 
 /// The features in the model's order: what the manifest says of each, completed by what the model file knows.
 fn join_features(described: Vec<Feature>, prepared: &Prepared) -> Result<Vec<Feature>, String> {
+    if let Some(i) = twice(prepared.features.iter().map(|f| &f.name)) {
+        return Err(format!("the model file names two features '{}'", prepared.features[i].name));
+    }
     if described.is_empty() {
         return prepared.features.iter().map(|f| complete(Feature::number(f.name.clone()), f)).collect();
     }
-    if let Some(twice) =
-        (1..described.len()).find(|i| described[..*i].iter().any(|f| f.name == described[*i].name))
-    {
-        return Err(format!("feature '{}' is described twice", described[twice].name));
+    if let Some(i) = twice(described.iter().map(|f| &f.name)) {
+        return Err(format!("feature '{}' is described twice", described[i].name));
     }
     if !prepared.named {
         let (described_count, count) = (described.len(), prepared.features.len());
@@ -178,19 +188,15 @@ fn join_features(described: Vec<Feature>, prepared: &Prepared) -> Result<Vec<Fea
         }
         return described.into_iter().zip(&prepared.features).map(|(d, f)| complete(d, f)).collect();
     }
-    let mut features = Vec::with_capacity(prepared.features.len());
-    for feature in &prepared.features {
-        let found = described.iter().find(|d| same_name(&d.name, &feature.name));
-        let found =
-            found.ok_or_else(|| format!("the model's feature '{}' is not described", feature.name))?;
-        features.push(complete(found.clone(), feature)?);
-    }
-    Ok(features)
-}
-
-/// LightGBM keeps names with their white space replaced.
-fn same_name(described: &str, in_model: &str) -> bool {
-    described == in_model || described.replace(char::is_whitespace, "_") == in_model
+    // LightGBM keeps names with their white space replaced; a name as it is goes before one so changed
+    let mut by_name: HashMap<String, &Feature> =
+        described.iter().map(|d| (d.name.replace(char::is_whitespace, "_"), d)).collect();
+    by_name.extend(described.iter().map(|d| (d.name.clone(), d)));
+    let find = |feature: &ModelFeature| match by_name.get(&feature.name) {
+        Some(found) => complete((*found).clone(), feature),
+        None => Err(format!("the model's feature '{}' is not described", feature.name)),
+    };
+    prepared.features.iter().map(find).collect()
 }
 
 fn complete(mut described: Feature, known: &ModelFeature) -> Result<Feature, String> {

@@ -34,6 +34,9 @@ impl Archive {
         if self.zip.len() > MOST_FILES {
             return Err(format!("it holds more than {MOST_FILES} files"));
         }
+        if self.zip.has_duplicate_names() {
+            return Err("it holds two entries of the same name".to_owned());
+        }
         let mut total = 0_u64;
         for i in 0..self.zip.len() {
             let entry = self.zip.by_index_raw(i).map_err(|e| format!("entry {i}: {e}"))?;

@@ -16,7 +16,8 @@ pub(super) fn verify(
     let mut listed: HashMap<&str, &str> = HashMap::new();
     for line in text.lines().filter(|l| !l.trim().is_empty()) {
         let (sum, name) = line.split_once("  ").ok_or_else(|| format!("{CHECKSUMS}: bad line '{line}'"))?;
-        if listed.insert(name.trim_end(), sum.trim()).is_some() {
+        let name = name.trim_end();
+        if listed.insert(name, sum.trim()).is_some() {
             return Err(format!("{CHECKSUMS}: '{name}' is listed twice"));
         }
     }
@@ -30,7 +31,7 @@ pub(super) fn verify(
             ));
         }
     }
-    match listed.keys().next() {
+    match listed.keys().min() {
         Some(name) => Err(format!("'{name}' is listed in {CHECKSUMS} but missing")),
         None => Ok(()),
     }

@@ -28,27 +28,38 @@ impl Folder {
             return Err(LoadError::NotAModel { path: root.to_owned(), reason });
         }
         let mut folder = Self { root: root.to_owned(), names: Vec::new() };
-        folder.list("", 0).map_err(|e| LoadError::io(root, e))?;
+        folder.list("", 0)?;
         Ok(folder)
     }
 
-    fn list(&mut self, inside: &str, depth: usize) -> io::Result<()> {
-        for entry in fs::read_dir(self.root.join(inside))? {
-            let entry = entry?;
+    fn list(&mut self, inside: &str, depth: usize) -> Result<(), LoadError> {
+        let path = self.root.join(inside);
+        let io = |e| LoadError::io(&path, e);
+        let root = self.root.clone();
+        let bad = |reason: String| Err(LoadError::BadPackage { path: root.clone(), reason });
+        for entry in fs::read_dir(&path).map_err(io)? {
+            let entry = entry.map_err(io)?;
             let name = entry.file_name();
-            let name = name.to_str().ok_or_else(|| io::Error::other("a file name is not UTF-8"))?;
+            let Some(name) = name.to_str() else {
+                return bad(format!("the file name {} is not UTF-8", name.display()));
+            };
             let name = if inside.is_empty() { name.to_owned() } else { format!("{inside}/{name}") };
-            let kind = entry.file_type()?; // of the entry itself: links are not followed
+            let kind = entry.file_type().map_err(io)?; // of the entry itself: links are not followed
             if kind.is_symlink() {
-                return Err(io::Error::other(format!("'{name}' is a link, which packages may not hold")));
+                return bad(format!("'{name}' is a link, which packages may not hold"));
             }
-            if kind.is_dir() && depth < MOST_DEPTH {
+            if kind.is_dir() {
+                if depth == MOST_DEPTH {
+                    return bad(format!("'{name}' lies deeper than {MOST_DEPTH} directories"));
+                }
                 self.list(&name, depth + 1)?;
-            } else {
+            } else if kind.is_file() {
                 self.names.push(name);
+            } else {
+                return bad(format!("'{name}' is neither a file nor a directory")); // a pipe would never end
             }
             if self.names.len() > MOST_FILES {
-                return Err(io::Error::other(format!("it holds more than {MOST_FILES} files")));
+                return bad(format!("it holds more than {MOST_FILES} files"));
             }
         }
         Ok(())

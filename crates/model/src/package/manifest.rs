@@ -1,6 +1,9 @@
 //! `portend.json`: what a package says about its model, checked field by field and turned into core values.
 //! The format is described in docs/reference/package.md.
 
+use std::collections::HashSet;
+use std::hash::Hash;
+
 use portend_core::{Dtype, Feature, Label, Target, TargetKind};
 use serde::Deserialize;
 use serde_json::Value;
@@ -83,7 +86,7 @@ impl Manifest {
         if self.task != "regression" && classes.len() != width {
             return Err(format!("target.classes has {} labels, the model {width} classes", classes.len()));
         }
-        if let Some(twice) = (1..classes.len()).find(|i| classes[..*i].contains(&classes[*i])) {
+        if let Some(twice) = twice(classes.iter().map(|label| format!("{label:?}"))) {
             return Err(format!("target.classes has '{}' twice", classes[twice]));
         }
         let kind = match self.task.as_str() {
@@ -137,8 +140,17 @@ fn feature(entry: &FeatureEntry) -> Result<Feature, String> {
     if !entry.default.is_null() {
         return Err(format!("feature '{name}': a default is not supported yet"));
     }
-    let levels = entry.categories.iter().map(label).collect::<Result<_, _>>()?;
+    let levels: Vec<Label> = entry.categories.iter().map(label).collect::<Result<_, _>>()?;
+    if let Some(twice) = twice(levels.iter().map(|level| format!("{level:?}"))) {
+        return Err(format!("feature '{name}': category '{}' occurs twice", levels[twice]));
+    }
     Ok(Feature { name, dtype, required: entry.required, levels })
+}
+
+/// The position of the first item that was there before. Lists come from the package: they may be long.
+pub(crate) fn twice<T: Eq + Hash>(items: impl Iterator<Item = T>) -> Option<usize> {
+    let mut seen = HashSet::new();
+    items.into_iter().position(|item| !seen.insert(item))
 }
 
 fn label(value: &Value) -> Result<Label, String> {

@@ -6,7 +6,7 @@ mod checksums;
 mod folder;
 mod manifest;
 
-pub(crate) use manifest::Manifest;
+pub(crate) use manifest::{Manifest, twice};
 
 use std::fs::File;
 use std::io::Read;
@@ -27,6 +27,8 @@ const MOST_FILES: usize = 10_000;
 /// A model file, and any other file that is read into memory.
 const MOST_MODEL_BYTES: u64 = 4 << 30;
 const MOST_TEXT_BYTES: u64 = 64 << 20;
+/// Characters of an error text.
+const MOST_REASON: usize = 600;
 
 /// What a package is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +60,13 @@ enum Files {
 impl Package {
     /// Opens a package or bare model file, checks its container and verifies its checksums.
     pub fn open(path: &Path) -> Result<Self, LoadError> {
-        let is_folder = std::fs::metadata(path).map_err(|e| LoadError::io(path, e))?.is_dir();
-        let (kind, files) = if is_folder {
+        let on_disk = std::fs::metadata(path).map_err(|e| LoadError::io(path, e))?;
+        if !on_disk.is_dir() && !on_disk.is_file() {
+            // opening a pipe would wait for its writer, reading a device may never end
+            let reason = "it is neither a file nor a directory".to_owned();
+            return Err(LoadError::NotAModel { path: path.to_owned(), reason });
+        }
+        let (kind, files) = if on_disk.is_dir() {
             (PackageKind::Directory, Files::Folder(folder::Folder::open(path)?))
         } else if starts_with(path, b"PK\x03\x04")? || has_package_extension(path) {
             (PackageKind::Archive, Files::Archive(Box::new(archive::Archive::open(path)?)))
@@ -120,7 +127,7 @@ impl Package {
     }
 
     pub(crate) fn bad(&self, reason: &str) -> LoadError {
-        LoadError::BadPackage { path: self.path.clone(), reason: reason.to_owned() }
+        LoadError::BadPackage { path: self.path.clone(), reason: shortened(reason) }
     }
 
     fn read_manifest(&mut self) -> Result<Manifest, LoadError> {
@@ -189,6 +196,14 @@ fn detect(path: &Path) -> Result<Kind, LoadError> {
 fn is_inside(name: &str) -> bool {
     let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
     !name.contains(['\\', '\0', ':']) && name.split('/').all(plain)
+}
+
+/// A reason as it may be shown: texts out of a hostile file can be megabytes long.
+pub(crate) fn shortened(reason: &str) -> String {
+    match reason.char_indices().nth(MOST_REASON) {
+        Some((end, _)) => format!("{} …", &reason[..end]),
+        None => reason.to_owned(),
+    }
 }
 
 /// Reads to the end unless that is further than `limit`.

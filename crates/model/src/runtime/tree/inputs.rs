@@ -50,19 +50,27 @@ pub(super) struct Set {
     pub(super) missing_right: bool,
 }
 
-/// A table of bits may take this much memory.
-const MEMBERSHIP_LIMIT: usize = 256 << 20;
+/// The tables of bits of a model may take this many words: 256 MiB.
+pub(super) const MEMBERSHIP_WORDS: usize = (256 << 20) / size_of::<u64>();
 
 impl Membership {
-    pub(super) fn new(column: u32, rule: CodeRule, first_slot: u32, sets: &[Set]) -> Result<Self, String> {
+    /// Takes the words of its table from `words_left`.
+    pub(super) fn new(
+        column: u32,
+        rule: CodeRule,
+        first_slot: u32,
+        sets: &[Set],
+        words_left: &mut usize,
+    ) -> Result<Self, String> {
         let mut codes: Vec<u32> = sets.iter().flat_map(|s| s.members.iter().copied()).collect();
         codes.sort_unstable();
         codes.dedup();
         let words = sets.len().div_ceil(64);
-        if (codes.len() + 2).saturating_mul(words * 8) > MEMBERSHIP_LIMIT {
-            return Err(format!("feature {column} has too many categories in too many splits"));
-        }
-        let mut bits = vec![0; (codes.len() + 2) * words];
+        let table = (codes.len() + 2).saturating_mul(words);
+        *words_left = words_left
+            .checked_sub(table)
+            .ok_or_else(|| format!("feature {column} has too many categories in too many splits"))?;
+        let mut bits = vec![0; table];
         for (i, set) in sets.iter().enumerate() {
             let mut put = |row: usize, right: bool| {
                 bits[row * words + i / 64] |= u64::from(right) << (i % 64);
@@ -157,7 +165,7 @@ mod tests {
     use super::*;
 
     fn check(rule: CodeRule, set: &Set, expected: &[(f64, bool)]) {
-        let membership = Membership::new(0, rule, 0, std::slice::from_ref(set)).unwrap();
+        let membership = Membership::new(0, rule, 0, std::slice::from_ref(set), &mut 99).unwrap();
         for (value, right) in expected {
             let mut group = [0.5; LANES];
             membership.fill(*value, 3, &mut group);
@@ -195,7 +203,7 @@ mod tests {
         let sets: Vec<Set> = (0..130)
             .map(|i| Set { members: vec![i, i + 1], members_right: i % 2 == 0, missing_right: i % 3 == 0 })
             .collect();
-        let membership = Membership::new(0, CodeRule::SignFirst, 0, &sets).unwrap();
+        let membership = Membership::new(0, CodeRule::SignFirst, 0, &sets, &mut 9999).unwrap();
         for value in [0.0, 1.0, 64.0, 129.0, 130.0, 131.0, f64::NAN] {
             let mut group = vec![0.5; 130 * LANES];
             membership.fill(value, 0, &mut group);

@@ -2,6 +2,12 @@
 //! rows in blocks (a tree at a time over many rows, its nodes stay in the nearest cache) and, for few rows, trees in
 //! step (several trees at a time for one row). Either keeps several independent walks in flight,
 //! because a single one spends its time waiting for memory. Sums are taken in tree order, as the library does.
+//!
+//! This is the one file with `unsafe`: a step reads a node and a slot without asking whether they exist. That is
+//! worth 1.45 times the rows per second in blocks and 1.15 times for single rows (500 trees of depth 6,
+//! `benches/kernel.rs`), and it is sound because `Ensemble::new` refuses any index that is out of range.
+
+#![allow(unsafe_code)]
 
 use std::ops::Range;
 
@@ -82,7 +88,7 @@ fn walk_blocks<T: Float>(
         }
         for (t, tree) in ensemble.trees().iter().enumerate() {
             for (i, group) in block.chunks_exact(width).take(count.div_ceil(LANES)).enumerate() {
-                let ends = walk_lanes(ensemble.nodes(), tree, group);
+                let ends = walk_lanes(ensemble, tree, group);
                 let lanes = (count - i * LANES).min(LANES);
                 for (lane, end) in ends.iter().enumerate().take(lanes) {
                     reach(done + i * LANES + lane, t, *end as usize);
@@ -95,11 +101,13 @@ fn walk_blocks<T: Float>(
 
 /// Walks one tree for the rows of one group; gives the nodes where they end.
 #[inline]
-fn walk_lanes<T: Float>(nodes: &[Node<T>], tree: &Tree, group: &[T]) -> [u32; LANES] {
+fn walk_lanes<T: Float>(ensemble: &Ensemble<T>, tree: &Tree, group: &[T]) -> [u32; LANES] {
+    assert_eq!(group.len(), ensemble.slots().len() * LANES);
     let mut at = [tree.root; LANES];
     for _ in 0..tree.depth {
         for (lane, at) in at.iter_mut().enumerate() {
-            *at = step(nodes, *at, group, lane);
+            // SAFETY: `at` is a root or came from a step, `lane` is below LANES, the group was measured above.
+            *at = unsafe { step(ensemble, *at, group, lane) };
         }
     }
     at
@@ -107,36 +115,35 @@ fn walk_lanes<T: Float>(nodes: &[Node<T>], tree: &Tree, group: &[T]) -> [u32; LA
 
 /// Trees in step: walks all trees for lane 0 of one group, calling `reach(tree, node)` in tree order.
 fn walk_row<T: Float>(ensemble: &Ensemble<T>, group: &[T], mut reach: impl FnMut(usize, usize)) {
-    let nodes = ensemble.nodes();
-    let mut chunks = ensemble.trees().chunks_exact(STEP);
-    let mut tree = 0;
-    for trees in &mut chunks {
-        let mut at: [u32; STEP] = std::array::from_fn(|i| trees[i].root);
+    assert_eq!(group.len(), ensemble.slots().len() * LANES);
+    for (chunk, trees) in ensemble.trees().chunks(STEP).enumerate() {
+        // A short last chunk walks its last tree several times rather than having a loop of its own.
+        let mut at: [u32; STEP] = std::array::from_fn(|i| trees[i.min(trees.len() - 1)].root);
         let depth = trees.iter().map(|t| t.depth).max().unwrap_or(0);
         for _ in 0..depth {
             for at in &mut at {
-                *at = step(nodes, *at, group, 0);
+                // SAFETY: `at` is a root or came from a step, lane 0 exists, the group was measured above.
+                *at = unsafe { step(ensemble, *at, group, 0) };
             }
         }
-        for end in at {
-            reach(tree, end as usize);
-            tree += 1;
+        for (i, end) in at.iter().enumerate().take(trees.len()) {
+            reach(chunk * STEP + i, *end as usize);
         }
-    }
-    for last in chunks.remainder() {
-        let mut at = last.root;
-        for _ in 0..last.depth {
-            at = step(nodes, at, group, 0);
-        }
-        reach(tree, at as usize);
-        tree += 1;
     }
 }
 
-/// One step of one walk.
+/// One step of one walk: the child that the row goes to, or the leaf again.
+///
+/// # Safety
+/// `at` is a root of the ensemble or was returned by a step, `lane` is below [`LANES`] and `group` has [`LANES`] values
+/// for every slot of the ensemble. By the checks of [`Ensemble::new`] the node's slot and both its children
+/// exist; a leaf has no right child, and none is taken because nothing is greater than infinity.
 #[inline(always)]
-fn step<T: Float>(nodes: &[Node<T>], at: u32, group: &[T], lane: usize) -> u32 {
-    let node = &nodes[at as usize];
-    let value = group[node.slot as usize + lane];
+unsafe fn step<T: Float>(ensemble: &Ensemble<T>, at: u32, group: &[T], lane: usize) -> u32 {
+    // SAFETY: as stated above.
+    let (node, value) = unsafe {
+        let node: &Node<T> = ensemble.nodes().get_unchecked(at as usize);
+        (node, *group.get_unchecked(node.slot as usize + lane))
+    };
     node.child + u32::from(value > node.threshold)
 }

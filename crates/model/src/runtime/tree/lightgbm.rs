@@ -59,6 +59,9 @@ impl<'t> Block<'t> {
 pub(crate) fn read(bytes: &[u8]) -> Result<Prepared, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "the file is not UTF-8 text".to_owned())?;
     let mut lines = text.lines().peekable();
+    if !text.trim_ascii_start().starts_with("tree") {
+        return Err("not a LightGBM text model: it does not start with the line 'tree'".to_owned());
+    }
     let header = Block::read(&mut lines)?;
     let classes: usize = header.number("num_class")?;
     let groups: u32 = header.number("num_tree_per_iteration")?;
@@ -67,12 +70,19 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Prepared, String> {
     let mut lowering = Lowering::new(names.len(), CodeRule::CutFirst)?;
     let mut trees = 0;
     while let Some(start) = lines.next_if(|l| l.starts_with("Tree=")) {
+        if start.trim_end() != format!("Tree={trees}") {
+            return Err(format!("{start} stands where Tree={trees} belongs"));
+        }
         let block = Block::read(&mut lines).and_then(|b| add_tree(&mut lowering, &b, trees % groups));
         block.map_err(|reason| format!("{start}: {reason}"))?;
         trees += 1;
     }
     if lines.next() != Some("end of trees") {
         return Err("the file ends before 'end of trees': it is cut off".to_owned());
+    }
+    let sizes = header.get("tree_sizes").map(|sizes| sizes.split_ascii_whitespace().count());
+    if sizes.is_some_and(|sizes| sizes != trees as usize) {
+        return Err(format!("{trees} trees where tree_sizes lists {}", sizes.unwrap_or(0)));
     }
     let tail = Tail::read(lines)?;
     // names that LightGBM made up when it was given none
@@ -98,7 +108,12 @@ fn objective(line: Option<&str>, classes: usize, groups: u32) -> Result<(Task, L
     let name = words.next().unwrap_or_default();
     let words: Vec<_> = words.collect();
     let scale = words.iter().find_map(|w| w.strip_prefix("sigmoid:")).unwrap_or("1");
-    let scale: f64 = scale.parse().map_err(|_| format!("objective '{line}' has a bad sigmoid"))?;
+    let scale = scale.parse().ok().filter(|scale: &f64| scale.is_finite());
+    let scale = scale.ok_or_else(|| format!("objective '{line}' has a bad sigmoid"))?;
+    let told = words.iter().find_map(|w| w.strip_prefix("num_class:"));
+    if told.is_some_and(|told| told.parse() != Ok(classes)) {
+        return Err(format!("objective '{line}' does not agree with num_class={classes}"));
+    }
     let (task, link) = match name {
         "regression" if words.contains(&"sqrt") => (Task::Regression, Link::SignedSquare),
         "regression" | "regression_l1" | "huber" | "fair" | "quantile" | "mape" | "custom" => {
@@ -111,8 +126,8 @@ fn objective(line: Option<&str>, classes: usize, groups: u32) -> Result<(Task, L
         "multiclassova" => (Task::Multiclass(classes), Link::OneVsAll { scale }),
         other => return Err(format!("objective '{other}' is not read yet")),
     };
-    let expected = if let Task::Multiclass(classes) = task { classes } else { 1 };
-    if groups as usize != expected || expected == 0 || expected > 1 << 16 {
+    let multiclass = matches!(task, Task::Multiclass(_));
+    if groups as usize != classes || classes == 0 || classes > if multiclass { 1 << 16 } else { 1 } {
         return Err(format!(
             "objective '{line}' with {classes} classes and {groups} trees an iteration is not read"
         ));
@@ -128,6 +143,9 @@ fn feature_names<'t>(header: &Block<'t>) -> Result<Vec<&'t str>, String> {
     }
     Ok(names)
 }
+
+/// Words of 32 codes in one set of categories.
+const MOST_WORDS: usize = 1 << 22;
 
 /// The fields of a tree block that predictions need.
 struct Tree {
@@ -150,9 +168,12 @@ impl Tree {
         let categorical: usize = block.number("num_cat")?;
         let boundaries = if categorical == 0 { 0 } else { categorical.saturating_add(1) };
         let cat_boundaries: Vec<usize> = block.list("cat_boundaries", boundaries)?;
+        if !cat_boundaries.is_sorted() {
+            return Err("cat_boundaries do not ascend".to_owned());
+        }
         let left: Vec<i32> = block.list("left_child", splits)?;
         let right: Vec<i32> = block.list("right_child", splits)?;
-        Ok(Self {
+        let tree = Self {
             split_feature: block.list("split_feature", splits)?,
             threshold: block.list("threshold", splits)?,
             decision_type: match block.get("decision_type") {
@@ -163,7 +184,22 @@ impl Tree {
             leaf_value: block.list("leaf_value", leaves)?,
             cat_threshold: block.list("cat_threshold", cat_boundaries.last().copied().unwrap_or(0))?,
             cat_boundaries,
-        })
+        };
+        tree.check_sets(categorical)?;
+        Ok(tree)
+    }
+
+    /// Each set belongs to one split: sets that are shared would let a small file ask for any amount of memory.
+    fn check_sets(&self, count: usize) -> Result<(), String> {
+        let mut used = vec![false; count];
+        for (n, at) in self.threshold.iter().enumerate().filter(|(n, _)| self.decision_type[*n] & 1 == 1) {
+            match used.get_mut(*at as usize).filter(|_| *at >= 0.0 && at.fract() == 0.0) {
+                None => return Err(format!("split {n} asks for set {at} of {count} sets of categories")),
+                Some(true) => return Err(format!("two splits ask for set {at} of categories")),
+                Some(used) => *used = true,
+            }
+        }
+        Ok(())
     }
 
     /// Splits come first, then leaves: a child c < 0 is leaf -c-1.
@@ -181,7 +217,11 @@ impl Tree {
 
     fn split(&self, n: usize) -> Result<SourceNode<f64>, String> {
         let [left, right] = self.children[n];
-        if [left, right].iter().any(|c| *c >= self.children.len() as i32) {
+        let exists = |c: i32| match usize::try_from(c) {
+            Ok(split) => split < self.children.len(),
+            Err(_) => (!c as usize) < self.leaf_value.len(),
+        };
+        if !exists(left) || !exists(right) {
             return Err(format!("split {n} has a child that does not exist"));
         }
         let children = [self.id(left), self.id(right)];
@@ -192,6 +232,9 @@ impl Tree {
             return Ok(SourceNode::Category { feature, set, children });
         }
         let threshold = self.threshold[n];
+        if !threshold.is_finite() {
+            return Err(format!("the threshold of split {n} is {threshold}, not a finite number"));
+        }
         let default_right = decision & 2 == 0;
         let missing = match decision >> 2 & 3 {
             // NaN is read as zero
@@ -209,6 +252,9 @@ impl Tree {
         let bounds = self.cat_boundaries.get(at).zip(self.cat_boundaries.get(at + 1));
         let words = bounds.and_then(|(start, end)| self.cat_threshold.get(*start..*end));
         let words = words.ok_or_else(|| format!("the categories of split {n} are missing"))?;
+        if words.len() > MOST_WORDS {
+            return Err(format!("split {n} has categories beyond {}", MOST_WORDS * 32));
+        }
         let bits = |(i, word): (usize, &u32)| {
             let word = *word;
             (0..32).filter(move |b| word >> b & 1 == 1).map(move |b| i as u32 * 32 + b)
@@ -234,13 +280,19 @@ struct Tail {
 impl Tail {
     fn read<'t>(lines: impl Iterator<Item = &'t str>) -> Result<Self, String> {
         let mut tail = Self::default();
+        let mut in_parameters = false;
         for line in lines {
             if let Some(list) = line.strip_prefix("[categorical_feature:") {
                 let list = list.trim_end_matches(']').split(',').map(str::trim).filter(|w| !w.is_empty());
                 tail.categorical = list.map(|w| w.parse().ok()).collect();
+            } else if line == "parameters:" || line == "end of parameters" {
+                in_parameters = line == "parameters:";
             } else if let Some(json) = line.strip_prefix("pandas_categorical:") {
                 tail.levels = pandas_levels(json)?;
             }
+        }
+        if in_parameters {
+            return Err("the file ends before 'end of parameters': it is cut off".to_owned());
         }
         Ok(tail)
     }

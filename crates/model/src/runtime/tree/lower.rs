@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 
 use super::Float;
 use super::ensemble::{Draft, Ensemble, LANES, Node, Tree};
-use super::inputs::{CodeRule, Membership, Set, SlotKind, Slots};
+use super::inputs::{CodeRule, MEMBERSHIP_WORDS, Membership, Set, SlotKind, Slots};
 
 /// A node as a reader gives it.
 #[derive(Debug, Clone)]
@@ -107,6 +107,9 @@ impl<T: Float> Lowering<T> {
     fn place(&mut self, at: usize, child: u32, node: SourceNode<T>) -> Result<Option<[u32; 2]>, String> {
         let (slot, threshold, children) = match node {
             SourceNode::Leaf { value, id } => {
+                if !value.to_f64().is_finite() {
+                    return Err(format!("the value of leaf {id} is not a finite number"));
+                }
                 let node = Node { threshold: T::INFINITY, slot: 0, child: at as u32 };
                 self.drafts[at] = Draft { node, value, leaf: id };
                 return Ok(None);
@@ -167,9 +170,10 @@ impl<T: Float> Lowering<T> {
         plain.sort_unstable_by_key(|(at, _)| *at);
         let mut first = plain.len() as u32;
         let mut memberships = Vec::new();
+        let mut words_left = MEMBERSHIP_WORDS;
         let mut first_slots = vec![0; self.sets.len()];
         for (feature, sets) in self.sets.iter().enumerate().filter(|(_, sets)| !sets.is_empty()) {
-            memberships.push(Membership::new(feature as u32, self.rule, first, sets)?);
+            memberships.push(Membership::new(feature as u32, self.rule, first, sets, &mut words_left)?);
             first_slots[feature] = first;
             first += sets.len() as u32;
         }

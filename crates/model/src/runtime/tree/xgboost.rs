@@ -2,9 +2,10 @@
 //! The format follows XGBoost's published model schema; what is not read here is refused by its name.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use portend_core::Label;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de};
 
 use super::inputs::{CodeRule, Set};
 use super::link::Link;
@@ -117,16 +118,29 @@ struct Flag(bool);
 
 impl<'de> Deserialize<'de> for Flag {
     fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Either {
-            Bool(bool),
-            Integer(i64),
-        }
-        Ok(match Either::deserialize(source)? {
-            Either::Bool(value) => Self(value),
-            Either::Integer(value) => Self(value != 0),
-        })
+        source.deserialize_any(FlagVisitor)
+    }
+}
+
+struct FlagVisitor;
+
+impl de::Visitor<'_> for FlagVisitor {
+    type Value = Flag;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("true, false, 0 or 1")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Flag, E> {
+        Ok(Flag(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Flag, E> {
+        Ok(Flag(value != 0))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Flag, E> {
+        Ok(Flag(value != 0))
     }
 }
 
@@ -163,6 +177,9 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Prepared, String> {
     }
     for (i, (tree, group)) in model.trees.iter().zip(&model.tree_info).enumerate() {
         let weight = booster.weight_drop.get(i).copied();
+        if *group as usize >= groups {
+            return Err(format!("tree {i}: tree_info gives it output {group}, the model has {groups}"));
+        }
         add_tree(&mut lowering, tree, *group, weight).map_err(|reason| format!("tree {i}: {reason}"))?;
     }
     let version: Vec<_> = document.version.iter().map(u32::to_string).collect();
@@ -232,6 +249,9 @@ fn checked_features(learner: &Learner, features: usize) -> Result<usize, String>
     Ok(features)
 }
 
+/// More outputs than this are taken for damage: they bound the memory that a row's answer takes.
+const MOST_OUTPUTS: usize = 1 << 16;
+
 fn objective(name: &str, classes: usize, groups: usize) -> Result<Objective, String> {
     let logit: fn(f32) -> f32 = |p| -(1.0 / p - 1.0).ln();
     let (task, link, base_margin): (_, _, fn(f32) -> f32) = match name {
@@ -247,6 +267,13 @@ fn objective(name: &str, classes: usize, groups: usize) -> Result<Objective, Str
         other => return Err(format!("objective '{other}' is not read yet")),
     };
     match (task, groups) {
+        // checked before anything is as long as there are outputs
+        (_, n) if n > MOST_OUTPUTS => {
+            Err(format!("{n} outputs (num_class, num_target) are not read, at most {MOST_OUTPUTS} are"))
+        }
+        (Task::Multiclass(classes), n) if n > classes.max(1) => {
+            Err(format!("'{name}' with {classes} classes and {n} outputs is not read"))
+        }
         (Task::Multiclass(0 | 1), _) => Err(format!("objective '{name}' needs num_class of 2 or more")),
         (Task::Regression | Task::Binary, 2..) => {
             Err(format!("'{name}' with {groups} outputs is not read yet"))
@@ -272,6 +299,9 @@ fn base_margins(text: &str, groups: usize, margin: fn(f32) -> f32) -> Result<Vec
     }
 }
 
+/// XGBoost's own limit for categories: codes are f32 and exact below it.
+const CODE_LIMIT: u32 = 1 << 24;
+
 /// `weight` is the factor of a `dart` tree's leaves.
 fn add_tree(
     lowering: &mut Lowering<f32>,
@@ -286,8 +316,17 @@ fn add_tree(
         tree.split_conditions.len(),
         tree.default_left.len(),
     ];
-    if nodes == 0 || lengths.iter().any(|l| *l != nodes) {
-        return Err(format!("its node lists have different lengths: {nodes}, {lengths:?}"));
+    let types = tree.split_type.len(); // none before release 1.3
+    if nodes == 0 || lengths.iter().any(|l| *l != nodes) || (types != 0 && types != nodes) {
+        return Err(format!("its node lists have different lengths: {nodes}, {lengths:?}, {types}"));
+    }
+    // sets that share codes would let a small file ask for any amount of memory
+    let sizes = tree.categories_sizes.iter().fold(0, |sum: u64, size| sum.saturating_add(*size));
+    if sizes > tree.categories.len() as u64 {
+        return Err(format!("categories_sizes sum up to {sizes} of {} categories", tree.categories.len()));
+    }
+    if let Some(code) = tree.categories.iter().find(|code| **code >= CODE_LIMIT) {
+        return Err(format!("category {code} is not below {CODE_LIMIT}"));
     }
     if !matches!(tree.tree_param.size_leaf_vector.as_str(), "" | "0" | "1") {
         return Err("trees with several outputs (multi_output_tree) are not read yet".to_owned());
