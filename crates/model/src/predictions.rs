@@ -17,6 +17,6 @@ pub struct Predictions {
 impl Predictions {
     /// The values of each row in order.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f64]> {
-        self.values.chunks_exact(self.width)
+        self.values.chunks_exact(self.width.max(1))
     }
 }

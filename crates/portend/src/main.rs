@@ -1,2 +1,61 @@
-//! The binary.
-fn main() {}
+//! The command line: reads arguments and environment, wires the crates together, says what went wrong.
+//! Exit codes: 0 done, 1 failed while running or loading, 2 wrong arguments, 64 wrong settings.
+
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod demo;
+mod serve;
+
+use std::process::ExitCode;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use portend_server::StartError;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    /// A setting that cannot be used.
+    #[error("{0}")]
+    Setting(String),
+    /// The server did not start or ended early.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The system refused something.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was attempted.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The demo's own request failed.
+    #[error("the demo failed: {0}")]
+    Demo(String),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "this is where a command says why it failed")]
+fn fail(error: &CommandError) -> ExitCode {
+    eprintln!("portend: {error}");
+    ExitCode::from(if matches!(error, CommandError::Setting(_)) { 64 } else { 1 })
+}
+
+/// The threads that read and write; scoring has its own.
+fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| CommandError::Io { what: "cannot start threads", source })
+}

@@ -1,1 +1,20 @@
-//! The data plane.
+//! The data plane: accepts HTTP, finds the model, lets a protocol decode and encode around the one scoring
+//! path. It knows nothing of command lines or environments: it is told a [`Config`].
+
+#![forbid(unsafe_code)]
+
+mod access_log;
+mod body;
+mod config;
+mod decimal;
+mod error;
+mod http;
+mod listen;
+mod protocol;
+mod repository;
+mod score;
+
+pub use config::Config;
+pub use http::{App, HttpService};
+pub use listen::Server;
+pub use repository::StartError;

@@ -2,6 +2,9 @@
 //! LF or CRLF, quoted line ends, blank lines skipped. Columns that nobody needs are walked over, not parsed.
 //! Large texts are cut at line ends and their parts decoded side by side. Bytes and charsets come earlier.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+
 use rayon::prelude::*;
 
 use super::{Frame, InputKind, Inputs, Keep, Precision, Real, Table, TextCell, TextColumn, number};
@@ -121,19 +124,21 @@ impl<'a> Header<'a> {
     /// Reads the header row; also gives where the rows start.
     fn read(text: &str, inputs: &'a Inputs, keep: &Keep) -> Result<(Self, usize), DataError> {
         let (names, start) = read_names(text)?;
-        if let Some(name) = duplicate(&names) {
-            return Err(DataError::DuplicateColumn { name });
-        }
         inputs.check_count(names.len())?;
         let mut present = vec![false; inputs.columns().len()];
+        let mut unused = HashSet::new();
         let mut kept = Vec::new();
         let mut fields = Vec::with_capacity(names.len());
         for (position, name) in names.into_iter().enumerate() {
             let input = inputs.find(&name, position);
-            let numeric = input.is_some_and(|i| matches!(inputs.columns()[i].kind, InputKind::Number));
-            if let Some(input) = input {
-                present[input] = true;
+            let twice = match input {
+                Some(input) => std::mem::replace(&mut present[input], true),
+                None => !unused.insert(name.clone()),
+            };
+            if twice {
+                return Err(DataError::DuplicateColumn { name: name.into_owned() });
             }
+            let numeric = input.is_some_and(|i| matches!(inputs.columns()[i].kind, InputKind::Number));
             let keep = keep.wants(&name).then(|| {
                 kept.push(TextColumn::new(name));
                 kept.len() as u32 - 1
@@ -303,8 +308,16 @@ fn take_quoted<'t>(
     }
 }
 
+/// The name at `at`, which is copied only if it is quoted, and where it ends.
+fn take_name(text: &str, at: usize) -> Result<(Cow<'_, str>, usize), Failure> {
+    let mut unquoted = String::new();
+    let (name, end) = take(text, at, &mut unquoted)?;
+    let plain = text.as_bytes().get(at) != Some(&b'"');
+    Ok((if plain { Cow::Borrowed(&text[at..end]) } else { Cow::Owned(name.to_owned()) }, end))
+}
+
 /// The names in the header row, and where the rows start.
-fn read_names(text: &str) -> Result<(Vec<String>, usize), DataError> {
+fn read_names(text: &str) -> Result<(Vec<Cow<'_, str>>, usize), DataError> {
     let bytes = text.as_bytes();
     let mut at = 0;
     while let Some(next) = blank_line(bytes, at) {
@@ -314,13 +327,12 @@ fn read_names(text: &str) -> Result<(Vec<String>, usize), DataError> {
         return Err(DataError::Empty);
     }
     let mut names = Vec::new();
-    let mut scratch = String::new();
     loop {
-        let (name, end) = take(text, at, &mut scratch).map_err(|_| DataError::Malformed {
+        let (name, end) = take_name(text, at).map_err(|_| DataError::Malformed {
             line: lines(&text[..at]) + 1,
             reason: "a quoted column name is not closed".to_owned(),
         })?;
-        names.push(name.to_owned());
+        names.push(name);
         match (line_end(bytes, end), bytes.get(end)) {
             (Some(next), _) => return Ok((names, next)),
             (None, Some(b',')) => at = end + 1,
@@ -330,11 +342,6 @@ fn read_names(text: &str) -> Result<(Vec<String>, usize), DataError> {
             }
         }
     }
-}
-
-fn duplicate(names: &[String]) -> Option<String> {
-    let mut seen = std::collections::HashSet::with_capacity(names.len());
-    names.iter().find(|name| !seen.insert(name.as_str())).cloned()
 }
 
 #[cfg(test)]

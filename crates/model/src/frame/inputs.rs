@@ -66,9 +66,11 @@ impl Inputs {
         &self.columns
     }
 
-    /// The input for a column called `name` at position `position`.
+    /// The input for a column called `name` at position `position`. Most requests have the columns in the model's
+    /// order, and then no look-up is needed.
     pub(super) fn find(&self, name: &str, position: usize) -> Option<usize> {
         match self.matching {
+            Matching::Name if self.columns.get(position).is_some_and(|c| c.name == name) => Some(position),
             Matching::Name => self.index.get(name).copied(),
             Matching::Position => Some(position).filter(|p| *p < self.columns.len()),
         }

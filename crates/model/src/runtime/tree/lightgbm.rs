@@ -126,8 +126,8 @@ fn objective(line: Option<&str>, classes: usize, groups: u32) -> Result<(Task, L
         "multiclassova" => (Task::Multiclass(classes), Link::OneVsAll { scale }),
         other => return Err(format!("objective '{other}' is not read yet")),
     };
-    let multiclass = matches!(task, Task::Multiclass(_));
-    if groups as usize != classes || classes == 0 || classes > if multiclass { 1 << 16 } else { 1 } {
+    let expected = if matches!(task, Task::Multiclass(_)) { 2..=1 << 16 } else { 1..=1 };
+    if groups as usize != classes || !expected.contains(&classes) {
         return Err(format!(
             "objective '{line}' with {classes} classes and {groups} trees an iteration is not read"
         ));
@@ -238,7 +238,7 @@ impl Tree {
         let default_right = decision & 2 == 0;
         let missing = match decision >> 2 & 3 {
             // NaN is read as zero
-            0 => Missing { right: !(0.0 <= threshold), zero: false },
+            0 => Missing { right: threshold < 0.0, zero: false },
             1 => Missing { right: default_right, zero: true },
             2 => Missing { right: default_right, zero: false },
             _ => return Err(format!("split {n} has an unknown missing type")),

@@ -202,15 +202,20 @@ fn parse(bytes: &[u8]) -> Result<Document, String> {
     let json =
         bytes.trim_ascii_start().get(1).is_some_and(|b| b.is_ascii_whitespace() || matches!(b, b'"' | b'}'));
     if json {
-        serde_json::from_slice(&nan_as_null(bytes)).map_err(|e| format!("not an XGBoost JSON model: {e}"))
+        serde_json::from_slice(&no_number_as_null(bytes))
+            .map_err(|e| format!("not an XGBoost JSON model: {e}"))
     } else {
         ubjson::from_slice(bytes).map_err(|e| format!("not an XGBoost UBJSON model: {e}"))
     }
 }
 
-/// The JSON of release 1.7 holds bare `NaN` words, which JSON does not have: they become `null`.
-fn nan_as_null(bytes: &[u8]) -> Cow<'_, [u8]> {
-    if memchr::memmem::find(bytes, b"NaN").is_none() {
+/// What XGBoost writes for numbers that JSON does not have.
+const NO_NUMBERS: [&[u8]; 3] = [b"NaN", b"Infinity", b"-Infinity"];
+
+/// The JSON of release 1.7 holds bare `NaN` words, and any release may write infinities into statistics:
+/// they become `null`.
+fn no_number_as_null(bytes: &[u8]) -> Cow<'_, [u8]> {
+    if NO_NUMBERS.iter().all(|word| memchr::memmem::find(bytes, word).is_none()) {
         return Cow::Borrowed(bytes);
     }
     let mut json = Vec::with_capacity(bytes.len() + bytes.len() / 8);
@@ -218,10 +223,12 @@ fn nan_as_null(bytes: &[u8]) -> Cow<'_, [u8]> {
     while at < bytes.len() {
         let (taken, written): (usize, &[u8]) = match bytes[at] {
             b'\\' if in_text => (2, &bytes[at..bytes.len().min(at + 2)]),
-            b'N' if !in_text && bytes[at..].starts_with(b"NaN") => (3, b"null"),
             byte => {
                 in_text ^= byte == b'"';
-                (1, &bytes[at..=at])
+                let starts = |word: &&&[u8]| !in_text && bytes[at..].starts_with(word);
+                let word =
+                    if matches!(byte, b'N' | b'I' | b'-') { NO_NUMBERS.iter().find(starts) } else { None };
+                word.map_or((1, &bytes[at..=at]), |word| (word.len(), b"null"))
             }
         };
         json.extend_from_slice(written);
@@ -347,11 +354,11 @@ fn source_node(tree: &Tree, id: u32, weight: Option<f32>) -> Result<SourceNode<f
     let missing_right = !tree.default_left[n].0;
     match tree.split_type.get(n).copied().unwrap_or(0) {
         // x < t is x <= the value below t
-        0 if !condition.is_nan() => {
+        0 if condition.is_finite() => {
             let missing = Missing { right: missing_right, zero: false };
             Ok(SourceNode::Number { feature, threshold: condition.below(), missing, children })
         }
-        0 => Err(format!("the threshold of node {id} is not a number")),
+        0 => Err(format!("the threshold of node {id} is not a finite number")),
         1 => {
             let mut members = categories(tree, id)?.to_vec();
             members.sort_unstable();
@@ -386,7 +393,7 @@ fn model_features(
 ) -> Result<Vec<ModelFeature>, String> {
     (0..count)
         .map(|i| {
-            let name = learner.feature_names.get(i).map(Cow::from).unwrap_or_else(|| format!("f{i}").into());
+            let name = learner.feature_names.get(i).map_or_else(|| format!("f{i}").into(), Cow::from);
             let encoding = categories.and_then(|c| c.enc.get(i));
             let (levels, levels_lost) = match encoding.map(levels) {
                 None => (Vec::new(), false),

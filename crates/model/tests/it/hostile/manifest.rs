@@ -1,0 +1,191 @@
+//! Packages whose container is sound and whose manifest or samples are not.
+
+use serde_json::{Value, json};
+
+use super::packages::{BINARY, CLASSES, Files, MANIFEST, MODEL, check, package};
+
+/// A golden package with one value of its manifest set.
+fn with_manifest(case: &str, pointer: &str, value: &Value) -> Files {
+    let mut files = package(case);
+    let mut manifest: Value = serde_json::from_slice(&files[MANIFEST]).unwrap();
+    let (parent, key) = pointer.rsplit_once('/').unwrap();
+    match manifest.pointer_mut(parent).unwrap() {
+        Value::Array(list) => list[key.parse::<usize>().unwrap()] = value.clone(),
+        object => object[key] = value.clone(),
+    }
+    files.insert(MANIFEST.to_owned(), manifest.to_string().into_bytes());
+    files
+}
+
+fn check_manifest(case: &str, pointer: &str, value: &Value, expected: &str) {
+    check(&with_manifest(case, pointer, value), &format!("{pointer} {value}"), expected);
+}
+
+#[test]
+fn a_format_or_model_file_that_is_not_read_is_refused() {
+    let outside = "is not a path inside the package";
+    for (pointer, value, expected) in [
+        (
+            "/format",
+            json!("other"),
+            "portend.json: format 'other' version 1 is not 'portend.mlpkg' version 1",
+        ),
+        ("/format_version", json!(2), "format 'portend.mlpkg' version 2 is not 'portend.mlpkg' version 1"),
+        ("/format_version", json!("1"), "portend.json: invalid type: string \"1\", expected u32"),
+        ("/model", json!({}), "portend.json: missing field `kind`"),
+        ("/model/kind", json!("catboost"), "package PATH: model kind 'catboost' is not read yet"),
+        ("/model/kind", json!("lightgbm"), "model file model/model.json: not a LightGBM text model"),
+        ("/model/options", json!({"a": 1}), "portend.json: model.options.a is not known"),
+        ("/model/path", json!("../../etc/passwd"), "package PATH: '../../etc/passwd' is not a path inside"),
+        ("/model/path", json!("/etc/passwd"), outside),
+        ("/model/path", json!("model\\model.json"), outside),
+        ("/model/path", json!("model/../model/model.json"), outside),
+        ("/model/path", json!(""), "package PATH: '' is not a path inside the package"),
+        ("/model/path", json!("model"), "package PATH: the model file 'model' is missing"),
+        ("/model/path", json!("model/none"), "package PATH: the model file 'model/none' is missing"),
+        ("/model/path", json!("portend.json"), "model file portend.json: not an XGBoost JSON model"),
+        ("/missing_values", json!([1]), "portend.json: invalid type: integer `1`, expected a string"),
+    ] {
+        check_manifest(BINARY, pointer, &value, expected);
+    }
+}
+
+#[test]
+fn a_manifest_that_is_no_manifest_is_refused() {
+    let deep = format!("{{\"model\": {{\"options\": {}", "{\"a\":".repeat(100_000));
+    for (text, expected) in [
+        (deep.as_str(), "package PATH: portend.json: recursion limit exceeded"),
+        ("", "package PATH: portend.json: EOF while parsing a value"),
+        ("format: portend", "package PATH: portend.json: expected"),
+        ("{}", "package PATH: portend.json: missing field `format`"),
+        ("{\"format\": 1}", "portend.json: invalid type: integer `1`, expected a string"),
+        ("{\"format\": \"a\", \"format\": \"a\"}", "portend.json: duplicate field `format`"),
+    ] {
+        let mut files = package(BINARY);
+        files.insert(MANIFEST.to_owned(), text.as_bytes().to_vec());
+        check(&files, &format!("{text:.99}"), expected);
+    }
+}
+
+#[test]
+fn a_target_that_the_model_does_not_have_is_refused() {
+    for (case, pointer, value, expected) in [
+        (BINARY, "/task", json!("clustering"), "package PATH: task 'clustering' is not supported yet"),
+        (BINARY, "/task", json!("regression"), "task 'regression' does not fit a model with 2 outputs"),
+        (CLASSES, "/task", json!("binary"), "task 'binary' does not fit a model with 3 outputs"),
+        (BINARY, "/target/classes", json!(["a"]), "target.classes has 1 labels, the model 2 classes"),
+        (CLASSES, "/target/classes", json!([1, 2, 3, 4]), "target.classes has 4 labels, the model 3 classes"),
+        (BINARY, "/target/classes", json!(["a", "a"]), "package PATH: target.classes has 'a' twice"),
+        (BINARY, "/target/classes", json!([[1], 2]), "package PATH: [1] is not a class or category"),
+        (BINARY, "/target/threshold", json!(1.5), "package PATH: target.threshold is 1.5, not from 0 to 1"),
+        (BINARY, "/target/threshold", json!(-0.1), "package PATH: target.threshold is -0.1, not from 0 to 1"),
+        (BINARY, "/target/positive_class", json!("x"), "positive_class 'x' is not one of target.classes"),
+        (BINARY, "/target/prediction_column_suffix", json!("X"), "other than 'PREDICTION' is not supported"),
+    ] {
+        check_manifest(case, pointer, &value, expected);
+    }
+}
+
+#[test]
+fn features_other_than_the_models_are_refused_by_their_name() {
+    let feature = |name: &str| json!({"name": name, "dtype": "float64"});
+    for (pointer, value, expected) in [
+        (
+            "/features/0",
+            json!({"name": "npreg", "dtype": "date"}),
+            "'npreg': dtype 'date' is not supported yet",
+        ),
+        ("/features/0", json!({"name": "npreg"}), "portend.json: missing field `dtype`"),
+        ("/features/0", feature("other"), "package PATH: the model's feature 'npreg' is not described"),
+        ("/features", json!([feature("age")]), "package PATH: the model's feature 'npreg' is not described"),
+        ("/features/0", feature("age"), "package PATH: feature 'age' is described twice"),
+        (
+            "/features/0/dtype",
+            json!("string"),
+            "feature 'npreg': neither manifest nor model file lists its levels",
+        ),
+        ("/features/0/default", json!(0), "package PATH: feature 'npreg': a default is not supported yet"),
+        ("/features/0/order", json!(-1), "portend.json: invalid value: integer `-1`, expected u64"),
+    ] {
+        check_manifest(BINARY, pointer, &value, expected);
+    }
+    let differ = "package PATH: feature 'island': its categories are not those of the model file";
+    for (categories, expected) in [
+        (json!(["Dream", "Biscoe", "Torgersen"]), differ),
+        (json!(["Biscoe", "Dream"]), differ),
+        (json!(["Biscoe", "Dream", "Torgersen", "Tropical"]), differ),
+        (json!([0, 1, 2]), differ),
+        (json!(["Biscoe", "Dream", "Dream"]), "feature 'island': category 'Dream' occurs twice"),
+        (json!(["Biscoe", "Dream", null]), "package PATH: null is not a class or category"),
+    ] {
+        check_manifest(CLASSES, "/features/0/categories", &categories, expected);
+    }
+}
+
+/// A feature that is looked for takes no longer for the others that are described.
+#[test]
+fn a_manifest_may_be_long() {
+    let count = 100_000;
+    let features: Vec<_> = (0..count).map(|i| json!({"name": format!("x{i}"), "dtype": "int64"})).collect();
+    let mut files = with_manifest(BINARY, "/features", &json!(features));
+    check(&files, "named", "package PATH: the model's feature 'npreg' is not described");
+    let mut model: Value = serde_json::from_slice(&files[MODEL]).unwrap();
+    model["learner"]["feature_names"] = json!([]);
+    files.insert(MODEL.to_owned(), model.to_string().into_bytes());
+    check(&files, "unnamed", "package PATH: 100000 features are described, the model has 7");
+    model["learner"]["learner_model_param"]["num_feature"] = json!(count.to_string());
+    files.insert(MODEL.to_owned(), model.to_string().into_bytes());
+    check(&files, "wide", "package PATH: samples/input.csv: column 'x0' is missing");
+}
+
+const INPUT: &str = "samples/input.csv";
+const OUTPUT: &str = "samples/output.json";
+
+fn check_sample(name: &str, text: &str, expected: &str) {
+    let mut files = package(BINARY);
+    files.insert(name.to_owned(), text.as_bytes().to_vec());
+    check(&files, &format!("{name} {text:.60}"), expected);
+}
+
+#[test]
+fn samples_that_the_model_does_not_reproduce_are_refused_by_their_row() {
+    let good: Value = serde_json::from_slice(&package(BINARY)[OUTPUT]).unwrap();
+    let rows = good["predictions"].as_array().unwrap();
+    let wide = json!(vec![0; 100_000]);
+    for (row, value, expected) in [
+        (2, json!([0.5, 0.5]), "sample row 2: the package expects [0.5, 0.5] and the model gives [0.949"),
+        (4, json!([0, 1]), "sample row 4: the package expects [0.0, 1.0]"),
+        (0, json!([1]), "package PATH: samples/output.json: row 0 has 1 values, the model gives 2"),
+        (1, wide, "package PATH: samples/output.json: row 1 has 100000 values, the model gives 2"),
+        (1, json!([null, 1]), "package PATH: samples/output.json: invalid type: null, expected f64"),
+    ] {
+        let mut rows = rows.clone();
+        rows[row] = value;
+        check_sample(OUTPUT, &json!({ "predictions": rows }).to_string(), expected);
+    }
+    let other = "package PATH: samples/output.json has another number of rows than the sample input";
+    check_sample(OUTPUT, &json!({ "predictions": rows[1..] }).to_string(), other);
+    check_sample(OUTPUT, &json!({ "predictions": [] }).to_string(), other);
+}
+
+#[test]
+fn samples_that_are_no_rows_are_refused_by_their_file() {
+    let header = "npreg,glu,bp,skin,bmi,ped,age\n";
+    let with = |row: &str| format!("{header}{row}\n");
+    for (name, text, expected) in [
+        (OUTPUT, "{}".to_owned(), "package PATH: samples/output.json: missing field `predictions`"),
+        (OUTPUT, "no".to_owned(), "package PATH: samples/output.json: expected"),
+        (INPUT, String::new(), "package PATH: samples/input.csv: the request body is empty"),
+        (INPUT, "age\n1\n".to_owned(), "package PATH: samples/input.csv: column 'npreg' is missing"),
+        (INPUT, header.to_owned(), "package PATH: samples/"),
+        (INPUT, with("1,2"), "package PATH: samples/input.csv: line 2: 2 cells"),
+        (INPUT, with("x,1,1,1,1,1,1"), "samples/input.csv: column 'npreg', row 0: 'x' is not a number"),
+    ] {
+        check_sample(name, &text, expected);
+    }
+    let mut files = package(BINARY);
+    files.remove(OUTPUT);
+    check(&files, "no output", "package PATH: samples/output.json is missing");
+    files.insert(INPUT.to_owned(), b"\xff".to_vec());
+    check(&files, "not text", "package PATH: 'samples/input.csv' is not UTF-8 text");
+}

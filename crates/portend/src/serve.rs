@@ -1,0 +1,115 @@
+//! `portend serve`: settings from flags and environment, then the server until a signal.
+
+use std::path::PathBuf;
+
+use portend_server::{Config, Server};
+
+use crate::arguments::ServeArguments;
+use crate::{CommandError, runtime};
+
+/// Where packages lie in a container of the Portable Prediction Server.
+const DEFAULT_PATH: &str = "/opt/ml/model/";
+
+pub(crate) fn run(arguments: &ServeArguments) -> Result<(), CommandError> {
+    let config = config(arguments, |name| std::env::var(name).ok())?;
+    runtime()?.block_on(async {
+        let server = Server::bind(config).await?;
+        announce(&server)?;
+        Ok(server.run(stop_signal()).await?)
+    })
+}
+
+/// Flags before environment before defaults.
+fn config(
+    arguments: &ServeArguments,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<Config, CommandError> {
+    let given = |name: &str| environment(name).filter(|value| !value.trim().is_empty());
+    let from_environment = || given("PREDICTION_API_MODEL_REPOSITORY_PATH").map(PathBuf::from);
+    let path = arguments.path.clone().or_else(from_environment).unwrap_or_else(|| DEFAULT_PATH.into());
+    let mut config = Config::new(path);
+    config.host.clone_from(&arguments.host);
+    config.port = arguments.port;
+    config.target.clone_from(&arguments.target);
+    config.access_log = !arguments.no_access_log;
+    if let Some(workers) = arguments.workers {
+        config.workers = checked_workers("--workers", workers)?;
+    } else if let Some(text) = given("PREDICTION_API_WORKERS") {
+        let workers = text.trim().parse().map_err(|_| {
+            CommandError::Setting(format!(
+                "PREDICTION_API_WORKERS is '{text}': a whole number of 1 or more is needed"
+            ))
+        })?;
+        config.workers = checked_workers("PREDICTION_API_WORKERS", workers)?;
+    }
+    Ok(config)
+}
+
+fn checked_workers(name: &str, workers: usize) -> Result<usize, CommandError> {
+    if (1..=1024).contains(&workers) {
+        return Ok(workers);
+    }
+    Err(CommandError::Setting(format!("{name} is {workers}: a number from 1 to 1024 is needed")))
+}
+
+/// Says where the server listens, in one line that programs may read.
+#[expect(clippy::print_stderr, reason = "the line is the command's contract")]
+pub(crate) fn announce(server: &Server) -> Result<(), CommandError> {
+    let address =
+        server.address().map_err(|source| CommandError::Io { what: "the address cannot be told", source })?;
+    eprintln!("listening on http://{address}");
+    Ok(())
+}
+
+/// Completes at Ctrl-C or SIGTERM.
+pub(crate) async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        },
+        // Without a handler the signal ends the process anyway.
+        Err(_) => _ = tokio::signal::ctrl_c().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::arguments::{Arguments, Command};
+
+    fn check(arguments: &[&str], environment: &[(&str, &str)], expected: Result<(&str, usize), &str>) {
+        let command = ["portend", "serve"].iter().chain(arguments);
+        let Command::Serve(arguments) = Arguments::parse_from(command).command else { panic!("not serve") };
+        let lookup =
+            |name: &str| environment.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
+        let found = config(&arguments, lookup).map(|c| (c.path.display().to_string(), c.workers));
+        let found = found.map_err(|e| e.to_string());
+        let cores = Config::new(PathBuf::new()).workers;
+        let expected =
+            expected.map(|(path, workers)| (path.to_owned(), if workers == 0 { cores } else { workers }));
+        assert_eq!(found, expected.map_err(str::to_owned));
+    }
+
+    #[test]
+    fn flags_win_over_environment_over_defaults() {
+        check(&[], &[], Ok(("/opt/ml/model/", 0)));
+        let both = [("PREDICTION_API_MODEL_REPOSITORY_PATH", "/m"), ("PREDICTION_API_WORKERS", "3")];
+        check(&[], &both, Ok(("/m", 3)));
+        check(&["x.json", "--workers", "2"], &both, Ok(("x.json", 2)));
+        check(&[], &[("PREDICTION_API_WORKERS", "")], Ok(("/opt/ml/model/", 0)));
+    }
+
+    #[test]
+    fn a_bad_setting_is_named() {
+        check(
+            &[],
+            &[("PREDICTION_API_WORKERS", "many")],
+            Err("PREDICTION_API_WORKERS is 'many': a whole number of 1 or more is needed"),
+        );
+        check(&["--workers", "0"], &[], Err("--workers is 0: a number from 1 to 1024 is needed"));
+    }
+}

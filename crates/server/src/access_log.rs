@@ -1,0 +1,80 @@
+//! One line per request on standard error, written by a thread of its own so that no request waits for a terminal
+//! or pipe. When that cannot keep up, lines are dropped and their number is said. No query and no data is logged.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, SystemTime};
+
+/// Lines that may wait to be written.
+const QUEUE: usize = 8192;
+
+/// The log, or nothing when it is off.
+#[derive(Debug)]
+pub(crate) struct AccessLog {
+    lines: Option<SyncSender<Entry>>,
+    dropped: &'static AtomicU64,
+}
+
+/// What is known of a request once it is answered.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) method: axum::http::Method,
+    pub(crate) path: String,
+    pub(crate) status: u16,
+    pub(crate) took: Duration,
+    pub(crate) request_id: u64,
+}
+
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+impl AccessLog {
+    /// Starts the writing thread if the log is on and a thread can be had.
+    pub(crate) fn new(on: bool) -> Self {
+        let lines = on.then(|| {
+            let (send, receive) = sync_channel(QUEUE);
+            let thread = std::thread::Builder::new().name("access-log".to_owned());
+            thread.spawn(move || write_lines(&receive)).ok().map(|_| send)
+        });
+        Self { lines: lines.flatten(), dropped: &DROPPED }
+    }
+
+    /// True when entries are written.
+    pub(crate) fn is_on(&self) -> bool {
+        self.lines.is_some()
+    }
+
+    /// Queues an entry, or counts it as dropped.
+    pub(crate) fn write(&self, entry: Entry) {
+        if self.lines.as_ref().is_some_and(|lines| lines.try_send(entry).is_err()) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Writes until all senders are gone; flushes whenever nothing waits.
+fn write_lines(lines: &Receiver<Entry>) {
+    let mut out = Vec::with_capacity(16 << 10);
+    while let Ok(first) = lines.recv() {
+        let mut next = Some(first);
+        while let Some(entry) = next {
+            format(&entry, &mut out);
+            next = if out.len() < 12 << 10 { lines.try_recv().ok() } else { None };
+        }
+        let dropped = DROPPED.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            _ = writeln!(out, "access log: {dropped} lines dropped, the reader of this log is too slow");
+        }
+        _ = std::io::stderr().write_all(&out);
+        out.clear();
+    }
+}
+
+/// `time method path status milliseconds request-id`
+fn format(entry: &Entry, out: &mut Vec<u8>) {
+    let now = humantime::format_rfc3339_millis(SystemTime::now());
+    let Entry { method, path, status, took, request_id } = entry;
+    let path = path.escape_debug(); // a log line stays one line
+    let took = took.as_secs_f64() * 1000.0;
+    _ = writeln!(out, "{now} {method} {path} {status} {took:.3}ms {request_id:016x}");
+}

@@ -1,0 +1,175 @@
+//! Request bodies: gathered within a limit, decompressed, and read as text in their charset.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, header};
+use bytes::{Bytes, BytesMut};
+use encoding_rs::{Encoding, UTF_8};
+use flate2::read::MultiGzDecoder;
+use http_body_util::BodyExt;
+
+use crate::error::ServerError;
+
+/// Gathers a body of at most `limit` bytes; one that arrives in one piece is not copied.
+pub(crate) async fn gather(body: Body, headers: &HeaderMap, limit: usize) -> Result<Bytes, ServerError> {
+    let too_large = || ServerError::TooLarge { limit, unpacked: false };
+    let promised = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    if promised.is_some_and(|length| length > limit) {
+        return Err(too_large());
+    }
+    let mut body = body;
+    let mut first: Option<Bytes> = None;
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| ServerError::BadBody("the request body broke off".to_owned()))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if all.is_empty() && first.is_none() {
+            first = Some(data);
+            continue;
+        }
+        if let Some(first) = first.take() {
+            all.reserve(promised.unwrap_or(first.len() + data.len()));
+            all.extend_from_slice(&first);
+        }
+        all.extend_from_slice(&data);
+        if all.len() > limit {
+            return Err(too_large());
+        }
+    }
+    match first {
+        Some(first) if first.len() > limit => Err(too_large()),
+        Some(first) => Ok(first),
+        None => Ok(all.freeze()),
+    }
+}
+
+/// A body with what its headers say about it.
+#[derive(Debug)]
+pub(crate) struct Payload {
+    /// As received.
+    pub(crate) bytes: Bytes,
+    /// Whether it is compressed.
+    pub(crate) gzip: bool,
+    /// Its charset.
+    pub(crate) charset: &'static Encoding,
+    /// The most bytes it may have when decompressed.
+    pub(crate) limit: usize,
+}
+
+impl Payload {
+    /// Decompresses and decodes. A byte order mark is dropped.
+    pub(crate) fn text(&self) -> Result<Cow<'_, str>, ServerError> {
+        let bytes = self.unpacked()?;
+        if self.charset != UTF_8 {
+            let (text, _, broken) = self.charset.decode(&bytes);
+            return match broken {
+                true => Err(ServerError::BadBody(format!("the body is not valid {}", self.charset.name()))),
+                false => Ok(Cow::Owned(text.into_owned())),
+            };
+        }
+        let text = match bytes {
+            Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed),
+            Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).map_err(|e| e.utf8_error()),
+        };
+        let text = text.map_err(|error| {
+            let line = memchr::memchr_iter(b'\n', &self.bytes[..error.valid_up_to().min(self.bytes.len())]).count();
+            let place = if self.gzip { String::new() } else { format!(" (line {})", line + 1) };
+            ServerError::BadBody(format!(
+                "the body is not valid UTF-8{place}: name its charset in Content-Type, as in 'text/csv; charset=latin1'"
+            ))
+        })?;
+        Ok(match text {
+            Cow::Borrowed(text) => Cow::Borrowed(text.strip_prefix('\u{feff}').unwrap_or(text)),
+            Cow::Owned(text) if text.starts_with('\u{feff}') => {
+                Cow::Owned(text['\u{feff}'.len_utf8()..].to_owned())
+            }
+            owned => owned,
+        })
+    }
+
+    /// The body without its compression.
+    pub(crate) fn unpacked(&self) -> Result<Cow<'_, [u8]>, ServerError> {
+        if !self.gzip {
+            return Ok(Cow::Borrowed(&self.bytes));
+        }
+        let mut unpacked = Vec::new();
+        let mut source = MultiGzDecoder::new(&self.bytes[..]).take(self.limit as u64 + 1);
+        match source.read_to_end(&mut unpacked) {
+            Err(error) => Err(ServerError::BadBody(format!("the body is not valid gzip: {error}"))),
+            Ok(_) if unpacked.len() > self.limit => {
+                Err(ServerError::TooLarge { limit: self.limit, unpacked: true })
+            }
+            Ok(_) => Ok(Cow::Owned(unpacked)),
+        }
+    }
+}
+
+/// The charset called `label` (`utf8`, `utf-8`, `latin1`, …); UTF-8 when none is given.
+pub(crate) fn charset(label: Option<&str>) -> Result<&'static Encoding, ServerError> {
+    match label {
+        None => Ok(UTF_8),
+        Some(label) => Encoding::for_label(label.as_bytes())
+            .ok_or_else(|| ServerError::BadBody(format!("charset '{label}' is not known"))),
+    }
+}
+
+/// Whether the body is compressed with gzip; other encodings are refused.
+pub(crate) fn is_gzip(headers: &HeaderMap) -> Result<bool, ServerError> {
+    match headers.get(header::CONTENT_ENCODING).map(|v| v.to_str().unwrap_or("?")) {
+        None => Ok(false),
+        Some(value) if value.is_empty() || value.eq_ignore_ascii_case("identity") => Ok(false),
+        Some(value) if value.eq_ignore_ascii_case("gzip") || value.eq_ignore_ascii_case("x-gzip") => Ok(true),
+        Some(value) => Err(ServerError::UnsupportedMediaType(format!(
+            "Content-Encoding '{value}' is not read, only gzip is"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn check(bytes: &[u8], gzip: bool, label: &str, expected: Result<&str, &str>) {
+        let payload = Payload {
+            bytes: Bytes::copy_from_slice(bytes),
+            gzip,
+            charset: charset(Some(label)).unwrap(),
+            limit: 100,
+        };
+        let found = payload.text().map_err(|e| e.to_string());
+        assert_eq!(found.as_deref().map_err(String::as_str), expected, "{bytes:?}");
+    }
+
+    fn packed(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn bodies_become_text_whatever_their_charset() {
+        check("ü".as_bytes(), false, "utf8", Ok("ü"));
+        check(b"\xef\xbb\xbfa", false, "UTF-8", Ok("a"));
+        check(b"\xfc", false, "latin1", Ok("ü"));
+        check(b"\x8a\xbf\x8e\x9a", false, "shift_jis", Ok("漢字"));
+        check(b"a\0b\0", false, "utf-16le", Ok("ab"));
+        check(&packed(b"\xef\xbb\xbfa,b"), true, "utf8", Ok("a,b"));
+        let twice = [packed(b"a"), packed(b"b")].concat();
+        check(&twice, true, "utf8", Ok("ab"));
+    }
+
+    #[test]
+    fn damaged_bodies_are_refused() {
+        let hint = "name its charset in Content-Type, as in 'text/csv; charset=latin1'";
+        check(b"a\n\xfc", false, "utf8", Err(&format!("the body is not valid UTF-8 (line 2): {hint}")));
+        check(b"\x81", false, "shift_jis", Err("the body is not valid Shift_JIS"));
+        check(b"plain text", true, "utf8", Err("the body is not valid gzip: invalid gzip header"));
+        let bomb = packed(&[b'a'; 101]);
+        check(&bomb, true, "utf8", Err("the request body is larger than 0 MiB when decompressed"));
+        assert!(charset(Some("klingon")).is_err());
+    }
+}

@@ -1,0 +1,70 @@
+//! What a request can end with instead of an answer. A protocol gives it its own shape; the status is chosen here,
+//! in one match.
+
+use axum::http::StatusCode;
+use portend_model::DataError;
+
+/// Why a request was not answered with predictions.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServerError {
+    /// No such route or model.
+    #[error("{0}")]
+    NotFound(String),
+    /// The route exists, for other methods.
+    #[error("this route does not take {0} requests")]
+    MethodNotAllowed(String),
+    /// The body is not what its headers say.
+    #[error("{0}")]
+    BadBody(String),
+    /// The body is too large.
+    #[error("the request body is larger than {} MiB{}", .limit >> 20, if *.unpacked { " when decompressed" } else { "" })]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+        /// Whether only the decompressed body is too large.
+        unpacked: bool,
+    },
+    /// A content type or encoding that is not read.
+    #[error("{0}")]
+    UnsupportedMediaType(String),
+    /// A parameter is wrong, or asks for what the model does not offer.
+    #[error("{0}")]
+    BadParameter(String),
+    /// The rows cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The model is still loading, or failed to.
+    #[error("{0}")]
+    NotReady(String),
+    /// A defect of ours.
+    #[error("scoring failed; the server's log has the reason")]
+    Internal,
+}
+
+impl ServerError {
+    /// The HTTP status.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BadBody(_) => StatusCode::BAD_REQUEST,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::BadParameter(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Data(error) => match error {
+                DataError::Empty
+                | DataError::Malformed { .. }
+                | DataError::RaggedRow { .. }
+                | DataError::DuplicateColumn { .. }
+                | DataError::Nested { .. }
+                | DataError::PassthroughMissing { .. } => StatusCode::BAD_REQUEST,
+                DataError::ColumnMissing { .. }
+                | DataError::ColumnCount { .. }
+                | DataError::NotANumber { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+                DataError::TooManyRows { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            },
+        }
+    }
+}

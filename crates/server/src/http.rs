@@ -1,0 +1,150 @@
+//! All routes and layers on one page, and what they share.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderValue, Request, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use portend_model::LoadError;
+use tower::ServiceExt;
+
+use crate::access_log::{AccessLog, Entry};
+use crate::config::Config;
+use crate::protocol::pps;
+use crate::repository::{Repository, StartError};
+use crate::score::Scorer;
+
+/// What all requests share.
+#[derive(Debug)]
+pub struct App {
+    pub(crate) config: Config,
+    pub(crate) repository: Repository,
+    pub(crate) scorer: Scorer,
+    log: AccessLog,
+    next_id: AtomicU64,
+}
+
+impl App {
+    /// Looks at the configured path; nothing is loaded yet.
+    pub fn new(config: Config) -> Result<Self, StartError> {
+        let repository = Repository::scan(&config.path)?;
+        let scorer = Scorer::new(config.workers).map_err(|e| StartError::Listen {
+            address: "scoring threads".into(),
+            source: std::io::Error::other(e),
+        })?;
+        let log = AccessLog::new(config.access_log);
+        // Ids differ between processes, and count up within one.
+        let next_id = AtomicU64::new(RandomState::new().hash_one(std::process::id()) << 20);
+        Ok(Self { config, repository, scorer, log, next_id })
+    }
+
+    /// Loads all models; see [`crate::Server::run`].
+    #[expect(clippy::print_stderr, reason = "what does not load is told to the operator")]
+    pub fn load(&self) -> Result<(), LoadError> {
+        self.repository.load(&self.config.target, |line| eprintln!("{line}"))
+    }
+}
+
+/// All routes of a server.
+fn routes(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/ping", get(ping))
+        .route("/ready", get(ready))
+        .merge(pps::routes())
+        .fallback(pps::unknown_route)
+        .method_not_allowed_fallback(pps::unknown_method)
+        .with_state(app)
+}
+
+/// The service of one server: what every request passes, around the routes.
+#[derive(Debug, Clone)]
+pub struct HttpService {
+    app: Arc<App>,
+    routes: Router,
+}
+
+impl HttpService {
+    /// The service for `app`.
+    pub fn new(app: Arc<App>) -> Self {
+        Self { routes: routes(Arc::clone(&app)), app }
+    }
+
+    /// Answers one request. From the outside in: the path is made plain before a route is looked for; time,
+    /// request id and access log cover all that the routes do, errors included.
+    pub async fn answer<B>(self, request: Request<B>) -> Response
+    where
+        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        let started = Instant::now();
+        let request_id = self.app.next_id.fetch_add(1, Ordering::Relaxed);
+        let log = &self.app.log;
+        let logged = log.is_on().then(|| (request.method().clone(), request.uri().path().to_owned()));
+        let request = with_plain_path(request.map(Body::new));
+        let mut response = match self.routes.oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        let took = started.elapsed();
+        stamp(&mut response, took, request_id);
+        if let Some((method, path)) = logged {
+            log.write(Entry { method, path, status: response.status().as_u16(), took, request_id });
+        }
+        response
+    }
+}
+
+/// Adds the headers that every answer has.
+fn stamp(response: &mut Response, took: Duration, request_id: u64) {
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::try_from(format!("{:.3}", took.as_secs_f64() * 1000.0)) {
+        headers.insert(pps::EXECUTION_TIME, value);
+    }
+    if let Ok(value) = HeaderValue::try_from(format!("{request_id:016x}")) {
+        headers.insert(pps::REQUEST_ID, value);
+    }
+}
+
+/// Some clients join `/` and `/predictions` to `//predictions`: repeated and trailing slashes are dropped,
+/// never redirected, because a redirected POST loses its body.
+fn with_plain_path(mut request: Request<Body>) -> Request<Body> {
+    let path = request.uri().path();
+    if !path.contains("//") && (path == "/" || !path.ends_with('/')) {
+        return request;
+    }
+    let plain: String =
+        path.split('/').filter(|part| !part.is_empty()).flat_map(|part| ["/", part]).collect();
+    let plain = if plain.is_empty() { "/".to_owned() } else { plain };
+    let target = match request.uri().query() {
+        Some(query) => format!("{plain}?{query}"),
+        None => plain,
+    };
+    if let Ok(uri) = target.parse::<Uri>() {
+        *request.uri_mut() = uri;
+    }
+    request
+}
+
+/// The process is alive.
+async fn ping() -> Response {
+    json(StatusCode::OK, "{\"response\":\"pong\"}")
+}
+
+/// Every model has been loaded, or has failed to.
+async fn ready(State(app): State<Arc<App>>) -> Response {
+    if app.repository.is_ready() {
+        return json(StatusCode::OK, "{\"ready\":true}");
+    }
+    json(StatusCode::SERVICE_UNAVAILABLE, "{\"message\":\"models are still loading\"}")
+}
+
+/// A JSON response.
+pub(crate) fn json(status: StatusCode, body: impl Into<Body>) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body.into()).into_response()
+}

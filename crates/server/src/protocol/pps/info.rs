@@ -1,0 +1,94 @@
+//! What is served, as JSON: `/info`, `/deployments` and `/deployments/{id}/info`.
+
+use std::sync::Arc;
+
+use axum::extract::{RawPathParams, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use portend_core::{Label, ModelId, TargetKind};
+use serde_json::{Value, json};
+
+use super::{error_response, path_id};
+use crate::http::{self, App};
+use crate::repository::Entry;
+
+/// Facts on one model: the one named in the path, or the only one.
+pub(super) async fn info(State(app): State<Arc<App>>, path: RawPathParams) -> Response {
+    match app.repository.find(path_id(&path)) {
+        Ok((id, entry)) => http::json(StatusCode::OK, describe(id, entry).to_string()),
+        Err(error) => error_response(&error),
+    }
+}
+
+/// All models with their state.
+pub(super) async fn deployments(State(app): State<Arc<App>>) -> Response {
+    let deployments: Vec<Value> = app
+        .repository
+        .entries()
+        .map(|(id, entry)| {
+            let mut listed = json!({
+                "id": id.as_str(),
+                "package": entry.package_name(),
+                "loaded": matches!(entry.state(), Some(Ok(_))),
+            });
+            if let Some(Err(reason)) = entry.state() {
+                listed["error"] = reason.into();
+            }
+            listed
+        })
+        .collect();
+    http::json(StatusCode::OK, json!({ "deployments": deployments }).to_string())
+}
+
+fn describe(id: &ModelId, entry: &Entry) -> Value {
+    let mut facts = json!({ "id": id.as_str(), "package": entry.package_name(), "deploymentId": null });
+    let model = match entry.state() {
+        None => {
+            facts["state"] = "loading".into();
+            return facts;
+        }
+        Some(Err(reason)) => {
+            facts["state"] = "failed".into();
+            facts["error"] = reason.into();
+            return facts;
+        }
+        Some(Ok(model)) => model,
+    };
+    let features: Vec<Value> = model
+        .features
+        .iter()
+        .map(|f| json!({ "name": f.name, "dtype": f.dtype.name(), "required": f.required }))
+        .collect();
+    let (task, positive, threshold) = match &model.target.kind {
+        TargetKind::Regression => ("Regression", Value::Null, Value::Null),
+        TargetKind::Multiclass { .. } => ("Multiclass", Value::Null, Value::Null),
+        TargetKind::Binary { labels, positive, threshold } => {
+            ("Binary", label_value(&labels[*positive]), json!(threshold))
+        }
+    };
+    facts["state"] = "ready".into();
+    facts["modelId"] = model.id.as_str().into();
+    facts["modelVersion"] = model.version.as_str().into();
+    facts["targetName"] = model.target.name.as_str().into();
+    facts["targetType"] = task.into();
+    facts["positiveClass"] = positive;
+    facts["classLabels"] = model.target.labels().iter().map(label_value).collect();
+    facts["predictionThreshold"] = threshold;
+    facts["explanations"] = json!([]);
+    facts["timeSeries"] = Value::Null;
+    facts["library"] = model.library.as_str().into();
+    facts["objective"] = model.objective.as_str().into();
+    facts["samplesChecked"] = model.samples.into();
+    facts["features"] = features.into();
+    facts
+}
+
+/// A label in its own type.
+fn label_value(label: &Label) -> Value {
+    match label {
+        Label::Text(text) => text.as_str().into(),
+        Label::Integer(value) => (*value).into(),
+        Label::Number(value) => (*value).into(),
+        Label::Bool(value) => (*value).into(),
+    }
+}

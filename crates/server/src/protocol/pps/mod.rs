@@ -1,0 +1,152 @@
+//! The prediction API of the Portable Prediction Server: routes and handlers. The same handlers stand under the
+//! root and under the prefixes that its clients put before it. Credentials that clients send are ignored, as there.
+
+mod answer;
+mod info;
+mod parameters;
+mod request;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{RawPathParams, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use axum::routing::{any, get, post};
+use axum::{Router, extract::RawQuery};
+use http_body::{Frame, SizeHint};
+
+use crate::error::ServerError;
+use crate::http::{App, json};
+use crate::score::Answer;
+use parameters::Parameters;
+use request::PpsExchange;
+
+/// Milliseconds from the request's head to its answer; clients rely on it.
+pub(crate) const EXECUTION_TIME: HeaderName = HeaderName::from_static("x-datarobot-execution-time");
+/// An id for this request.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-datarobot-request-id");
+/// Whether the model was in memory when the request came.
+const CACHE_HIT: HeaderName = HeaderName::from_static("x-datarobot-model-cache-hit");
+
+/// What clients put before the routes.
+const PREFIXES: [&str; 3] = ["", "/predApi/v1.0", "/api/v2"];
+
+/// All routes of this protocol.
+pub(crate) fn routes() -> Router<Arc<App>> {
+    let mut router = Router::new();
+    for prefix in PREFIXES {
+        router = router
+            .route(&format!("{prefix}/predictions"), post(predictions))
+            .route(&format!("{prefix}/deployments/{{id}}/predictions"), post(predictions))
+            .route(&format!("{prefix}/deployments/{{id}}/predictionExplanations"), post(not_offered))
+            .route(&format!("{prefix}/deployments/{{id}}/predictionsUnstructured"), post(not_offered))
+            .route(&format!("{prefix}/info"), get(info::info))
+            .route(&format!("{prefix}/deployments"), get(info::deployments))
+            .route(&format!("{prefix}/deployments/{{id}}/info"), get(info::info));
+    }
+    router
+        // Older commands of the batch client: a project id, then the model's.
+        .route("/predApi/v1.0/{project}/{id}/predict", post(predictions))
+        .route("/predApi/v1.0/{project}/{id}/reasonCodesPredictions", post(not_offered))
+        .route("/api/v1/{project}/{id}/predict", post(predictions))
+        .route("/predApi/v1.0/api_token", any(api_token))
+}
+
+/// The id in the path, if the route has one.
+fn path_id<'p>(parameters: &'p RawPathParams) -> Option<&'p str> {
+    parameters.iter().find(|(name, _)| *name == "id").map(|(_, value)| value)
+}
+
+async fn predictions(
+    State(app): State<Arc<App>>,
+    path: RawPathParams,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Response {
+    match predict(&app, path_id(&path), query.as_deref(), request).await {
+        Ok(response) => response,
+        Err(error) => error_response(&error),
+    }
+}
+
+async fn predict(
+    app: &App,
+    id: Option<&str>,
+    query: Option<&str>,
+    request: Request,
+) -> Result<Response, ServerError> {
+    let model = app.repository.model(id)?;
+    let parameters = Parameters::parse(query.unwrap_or_default(), &model.target)?;
+    let csv = answer::wants_csv(request.headers());
+    let exchange = PpsExchange::read(request, parameters, csv, app.config.body_limit).await?;
+    let answer = app.scorer.answer(Arc::clone(model), exchange).await?;
+    let mut response = Response::new(answer_body(answer));
+    let content_type = if csv { "text/csv; charset=utf-8" } else { "application/json" };
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CACHE_HIT, HeaderValue::from_static("true"));
+    Ok(response)
+}
+
+/// Routes of model kinds that are not served yet.
+async fn not_offered(State(app): State<Arc<App>>, path: RawPathParams) -> Response {
+    let error = match app.repository.model(path_id(&path)) {
+        Ok(_) => ServerError::BadParameter("not available for this model".to_owned()),
+        Err(error) => error,
+    };
+    error_response(&error)
+}
+
+/// Clients without a token ask for one first; any will do.
+async fn api_token() -> Response {
+    json(StatusCode::OK, "{\"api_token\":\"none-needed\"}")
+}
+
+pub(crate) async fn unknown_route() -> Response {
+    error_response(&ServerError::NotFound(
+        "there is no such route; predictions are at POST /predictions and POST /deployments/{id}/predictions"
+            .to_owned(),
+    ))
+}
+
+pub(crate) async fn unknown_method(request: Request) -> Response {
+    error_response(&ServerError::MethodNotAllowed(request.method().to_string()))
+}
+
+/// `{"message": …}`, whatever the request accepts.
+pub(crate) fn error_response(error: &ServerError) -> Response {
+    let body = serde_json::json!({ "message": error.to_string() }).to_string();
+    let mut response = json(error.status(), body);
+    if error.status() == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+/// An answer as a body of known length.
+fn answer_body(answer: Answer) -> Body {
+    let mut chunks = answer.chunks;
+    match chunks.len() {
+        1 => Body::from(chunks.remove(0)),
+        _ => Body::new(Chunks(chunks.into_iter().collect())),
+    }
+}
+
+/// Chunks that are ready: sent one after the other, never joined.
+struct Chunks(std::collections::VecDeque<bytes::Bytes>);
+
+impl http_body::Body for Chunks {
+    type Data = bytes::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        std::task::Poll::Ready(self.0.pop_front().map(|chunk| Ok(Frame::data(chunk))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.iter().map(|chunk| chunk.len() as u64).sum())
+    }
+}

@@ -1,0 +1,188 @@
+//! A prediction request: its headers and body made into an exchange for the scoring path.
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use encoding_rs::{Encoding, UTF_8};
+use portend_core::Target;
+use portend_model::frame::{Frame, Keep};
+use portend_model::{Model, Predictions};
+
+use super::answer::{AnswerFormat, CsvAnswer, JsonAnswer, output_columns};
+use super::parameters::Parameters;
+use crate::body::{Payload, charset, gather, is_gzip};
+use crate::decimal::Format;
+use crate::error::ServerError;
+use crate::score::{Block, Exchange};
+
+/// What the rows are written in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Rows {
+    Csv,
+    Json,
+}
+
+/// One prediction request, read.
+#[derive(Debug)]
+pub(super) struct PpsExchange {
+    payload: Payload,
+    rows: Rows,
+    keep: Keep,
+    answer: AnswerFormat,
+}
+
+impl PpsExchange {
+    /// Reads headers and gathers the body; nothing is decoded yet.
+    pub(super) async fn read(
+        request: Request,
+        parameters: Parameters,
+        csv: bool,
+        limit: usize,
+    ) -> Result<Self, ServerError> {
+        let (head, body) = request.into_parts();
+        let gzip = is_gzip(&head.headers)?;
+        // Known before the body is read, so that a wrong type costs nobody an upload.
+        let content = Content::of(&head.headers)?;
+        let bytes = gather(body, &head.headers, limit).await?;
+        let payload = Payload { bytes, gzip, charset: UTF_8, limit };
+        let ((rows, charset), payload) = match content {
+            Content::Plain(rows, charset) => ((rows, charset), payload),
+            Content::Form(boundary) => {
+                let (kind, bytes) = multipart(&payload, boundary).await?;
+                (kind, Payload { bytes, gzip: false, ..payload })
+            }
+        };
+        let decimals = parameters.decimals;
+        let answer = match csv {
+            true => AnswerFormat::Csv(CsvAnswer(Format { decimals, exponents: false })),
+            false => AnswerFormat::Json(JsonAnswer(Format { decimals, exponents: true })),
+        };
+        Ok(Self { payload: Payload { charset, ..payload }, rows, keep: parameters.keep, answer })
+    }
+
+    /// A repeated column may not be called like a column of a CSV answer.
+    fn check_collision(&self, target: &Target, frame: &Frame) -> Result<(), ServerError> {
+        if frame.passthrough.is_empty() || !matches!(self.answer, AnswerFormat::Csv(_)) {
+            return Ok(());
+        }
+        let columns = output_columns(target);
+        match frame.passthrough.iter().find(|column| columns.contains(&column.name)) {
+            None => Ok(()),
+            Some(column) => Err(ServerError::BadParameter(format!(
+                "passthrough column '{}' has the name of a column of the answer",
+                column.name
+            ))),
+        }
+    }
+}
+
+impl Exchange for PpsExchange {
+    fn size(&self) -> Option<(usize, usize)> {
+        if self.payload.gzip {
+            return None;
+        }
+        let bytes = &self.payload.bytes;
+        let mark = if self.rows == Rows::Csv { b'\n' } else { b'{' };
+        // Counted only where it can matter: a large body is not small whatever its rows.
+        let rows = memchr::memchr_iter(mark, &bytes[..bytes.len().min(64 << 10)]).count();
+        Some((bytes.len(), rows))
+    }
+
+    fn decode(&self, model: &Model, parts: usize) -> Result<Vec<Frame>, ServerError> {
+        let text = self.payload.text()?;
+        let frames = match self.rows {
+            Rows::Csv => model.decode_csv(&text, &self.keep, parts)?,
+            Rows::Json => vec![model.decode_json(&text, &self.keep)?],
+        };
+        if let Some(first) = frames.first() {
+            self.check_collision(&model.target, first)?;
+        }
+        Ok(frames)
+    }
+
+    fn encode_head(&self, model: &Model, first: &Frame, out: &mut Vec<u8>) {
+        self.answer.head(&model.target, first, out);
+    }
+
+    fn encode_rows(&self, model: &Model, rows: &Block<'_>, predictions: &Predictions, out: &mut Vec<u8>) {
+        self.answer.rows(&model.target, rows, predictions, out);
+    }
+
+    fn encode_tail(&self, out: &mut Vec<u8>) {
+        self.answer.tail(out);
+    }
+}
+
+/// What a body is by its `Content-Type`.
+enum Content {
+    /// Rows in a charset.
+    Plain(Rows, &'static Encoding),
+    /// A form with this boundary.
+    Form(String),
+}
+
+impl Content {
+    fn of(headers: &HeaderMap) -> Result<Self, ServerError> {
+        let value = headers.get(header::CONTENT_TYPE).map(|v| String::from_utf8_lossy(v.as_bytes()));
+        let value = value.as_deref().unwrap_or_default();
+        let form = value.get(..FORM.len()).is_some_and(|start| start.eq_ignore_ascii_case(FORM));
+        match form {
+            false => kind(value).map(|(rows, charset)| Self::Plain(rows, charset)),
+            true => multer::parse_boundary(value)
+                .map(Self::Form)
+                .map_err(|_| ServerError::BadBody(format!("Content-Type {FORM} has no boundary"))),
+        }
+    }
+}
+
+const FORM: &str = "multipart/form-data";
+
+/// Content types that mean rows.
+const KINDS: [(&str, Rows); 4] = [
+    ("text/csv", Rows::Csv),
+    ("application/json", Rows::Json),
+    ("text/plain", Rows::Csv),
+    ("application/csv", Rows::Csv),
+];
+
+/// Rows and charset of a content type; CSV when it is empty.
+fn kind(content_type: &str) -> Result<(Rows, &'static Encoding), ServerError> {
+    let mut parts = content_type.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    let known = KINDS.iter().find(|(name, _)| name.eq_ignore_ascii_case(essence)).map(|(_, rows)| *rows);
+    let rows = known.or(essence.is_empty().then_some(Rows::Csv)).ok_or_else(|| {
+        ServerError::UnsupportedMediaType(format!(
+            "Content-Type '{essence}' is not read: send text/csv, text/plain (CSV), application/json or {FORM}"
+        ))
+    })?;
+    let label =
+        parts.find_map(|p| p.split_once('=').filter(|(k, _)| k.trim().eq_ignore_ascii_case("charset")));
+    Ok((rows, charset(label.map(|(_, v)| v.trim().trim_matches('"')))?))
+}
+
+/// The first file of a form, and what it holds by its own content type or its name.
+async fn multipart(
+    whole: &Payload,
+    boundary: String,
+) -> Result<((Rows, &'static Encoding), Bytes), ServerError> {
+    let bad = |e: multer::Error| ServerError::BadBody(format!("the multipart body cannot be read: {e}"));
+    let bytes = match whole.gzip {
+        false => whole.bytes.clone(),
+        // Other requests on this thread go on elsewhere meanwhile.
+        true => Bytes::from(tokio::task::block_in_place(|| whole.unpacked())?.into_owned()),
+    };
+    let stream = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(bytes)]);
+    let mut form = multer::Multipart::new(stream, boundary);
+    while let Some(field) = form.next_field().await.map_err(bad)? {
+        let Some(name) = field.file_name().map(str::to_ascii_lowercase) else { continue };
+        let declared = field.content_type().map(ToString::to_string);
+        // curl calls what it does not know application/octet-stream: the name says more then
+        let declared = declared.filter(|d| !d.starts_with("application/octet-stream"));
+        let by_name = if name.ends_with(".json") { "application/json" } else { "text/csv" };
+        let kind = kind(declared.as_deref().unwrap_or(by_name))?;
+        return Ok((kind, field.bytes().await.map_err(bad)?));
+    }
+    Err(ServerError::BadBody(
+        "the multipart body has no file part: send one as in -F file=@rows.csv".to_owned(),
+    ))
+}

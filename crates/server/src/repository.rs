@@ -1,0 +1,322 @@
+//! What is served: finds packages under a path, loads them beside the running server, and gives out models by id.
+//! How a package is read is the model crate's business.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use portend_core::ModelId;
+use portend_model::{LoadError, Model, Package};
+
+use crate::error::ServerError;
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The path cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// The path.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// There is nothing to serve.
+    #[error(
+        "no model in {}: expected a model file, a package (.mlpkg, or a directory with portend.json), or a directory \
+         with one sub-directory per model; found {found}",
+        path.display()
+    )]
+    NothingFound {
+        /// The path.
+        path: PathBuf,
+        /// What is there.
+        found: String,
+    },
+    /// One directory holds more than one package.
+    #[error("several packages in {}: {found}; name one of them, or put each into a sub-directory", path.display())]
+    SeveralFound {
+        /// The directory.
+        path: PathBuf,
+        /// The packages.
+        found: String,
+    },
+    /// The one model cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Host and port.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// One model of a repository: where it is, and what became of loading it.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// The package or model file; an error text when its directory holds none or several.
+    package: Result<PathBuf, String>,
+    /// Unset while loading.
+    state: OnceLock<Result<Arc<Model>, String>>,
+}
+
+impl Entry {
+    fn new(package: Result<PathBuf, String>) -> Self {
+        Self { package, state: OnceLock::new() }
+    }
+
+    /// The file name of the package.
+    pub(crate) fn package_name(&self) -> Option<String> {
+        let path = self.package.as_ref().ok()?;
+        Some(path.file_name()?.to_string_lossy().into_owned())
+    }
+
+    /// What became of loading; None while that goes on.
+    pub(crate) fn state(&self) -> Option<Result<&Arc<Model>, &str>> {
+        self.state.get().map(|state| state.as_ref().map_err(String::as_str))
+    }
+
+    /// Loads the model, once.
+    fn load(&self, target: &str) -> Result<(), LoadError> {
+        let (state, outcome) = match &self.package {
+            Err(reason) => (Err(reason.clone()), Ok(())),
+            Ok(path) => match Model::load(path, target) {
+                Ok(model) => (Ok(Arc::new(model)), Ok(())),
+                Err(error) => (Err(error.to_string()), Err(error)),
+            },
+        };
+        _ = self.state.set(state);
+        outcome
+    }
+}
+
+/// The models that a server has, by id.
+#[derive(Debug)]
+pub(crate) struct Repository {
+    /// True when the path is one package: its model answers under every id.
+    single: bool,
+    entries: BTreeMap<ModelId, Entry>,
+}
+
+impl Repository {
+    /// Looks at `path` without loading anything. One package (the path itself, or the only one in its root) is
+    /// single-model mode, else each sub-directory is a model named after it.
+    pub(crate) fn scan(path: &Path) -> Result<Self, StartError> {
+        let unreadable = |source| StartError::Unreadable { path: path.to_owned(), source };
+        let is_directory = fs::metadata(path).map_err(unreadable)?.is_dir();
+        if !is_directory || Package::is_candidate(path) {
+            return Ok(Self::single(path.to_owned()));
+        }
+        let names = list(path).map_err(unreadable)?;
+        let packages = candidates(path, &names);
+        match packages.as_slice() {
+            [package] => Ok(Self::single(package.clone())),
+            [] => Self::multi(path, &names),
+            several => Err(StartError::SeveralFound { path: path.to_owned(), found: file_names(several) }),
+        }
+    }
+
+    fn single(package: PathBuf) -> Self {
+        let stem = package.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        let id = ModelId::parse(&stem).or_else(|_| ModelId::parse("model"));
+        let entries = id.into_iter().map(|id| (id, Entry::new(Ok(package.clone())))).collect();
+        Self { single: true, entries }
+    }
+
+    fn multi(path: &Path, names: &[String]) -> Result<Self, StartError> {
+        let mut entries = BTreeMap::new();
+        for name in names.iter().filter(|name| path.join(name).is_dir()) {
+            let Ok(id) = ModelId::parse(name) else { continue };
+            let directory = path.join(name);
+            if let Some(package) = package_in(&directory) {
+                entries.insert(id, Entry::new(package));
+            }
+        }
+        if entries.is_empty() {
+            let found = match names {
+                [] => "an empty directory".to_owned(),
+                names => names.iter().take(10).cloned().collect::<Vec<_>>().join(", "),
+            };
+            return Err(StartError::NothingFound { path: path.to_owned(), found });
+        }
+        Ok(Self { single: false, entries })
+    }
+
+    /// Loads every model. In single-model mode the one failure is returned; else a model that fails is logged and
+    /// answers with its reason while the others serve.
+    pub(crate) fn load(&self, target: &str, log: impl Fn(&str) + Sync) -> Result<(), LoadError> {
+        use rayon::prelude::*;
+        let entries: Vec<_> = self.entries.iter().collect();
+        entries.par_iter().try_for_each(|(id, entry)| {
+            let outcome = entry.load(target);
+            match (entry.state(), self.single) {
+                (Some(Err(_)), true) => outcome,
+                (Some(Err(reason)), false) => {
+                    log(&format!("model '{id}' does not load and answers 503: {reason}"));
+                    Ok(())
+                }
+                _ => Ok(()),
+            }
+        })
+    }
+
+    /// True when no model is loading any more.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.entries.values().all(|entry| entry.state().is_some())
+    }
+
+    /// All models with their ids, in order.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&ModelId, &Entry)> {
+        self.entries.iter()
+    }
+
+    /// The model called `id`, or the only one when no id is given. A single model answers to any id.
+    pub(crate) fn find(&self, id: Option<&str>) -> Result<(&ModelId, &Entry), ServerError> {
+        let only = || self.entries.iter().next().filter(|_| self.entries.len() == 1);
+        let found = match id {
+            Some(id) if !self.single => {
+                ModelId::parse(id).ok().and_then(|id| self.entries.get_key_value(&id))
+            }
+            _ => only(),
+        };
+        found.ok_or_else(|| {
+            let names: Vec<_> = self.entries.keys().map(ModelId::as_str).collect();
+            ServerError::NotFound(match id {
+                Some(_) => format!("there is no such deployment; there are: {}", names.join(", ")),
+                None => format!("several models are served, name one in the path: {}", names.join(", ")),
+            })
+        })
+    }
+
+    /// The loaded model called `id`.
+    pub(crate) fn model(&self, id: Option<&str>) -> Result<&Arc<Model>, ServerError> {
+        let (id, entry) = self.find(id)?;
+        match entry.state() {
+            Some(Ok(model)) => Ok(model),
+            Some(Err(reason)) => {
+                Err(ServerError::NotReady(format!("model '{id}' could not be loaded: {reason}")))
+            }
+            None => Err(ServerError::NotReady(format!("model '{id}' is still loading"))),
+        }
+    }
+}
+
+/// The names in a directory, sorted, hidden ones left out.
+fn list(path: &Path) -> std::io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if !name.starts_with('.') {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The packages directly in a directory; sub-directories count when they are called `.mlpkg`.
+fn candidates(path: &Path, names: &[String]) -> Vec<PathBuf> {
+    let paths = names.iter().map(|name| path.join(name));
+    paths
+        .filter(|p| (!p.is_dir() || p.extension().is_some_and(|e| e == "mlpkg")) && Package::is_candidate(p))
+        .collect()
+}
+
+/// The one package of a model's directory, or why there is not one; None when there is nothing that looks like one.
+fn package_in(directory: &Path) -> Option<Result<PathBuf, String>> {
+    if Package::is_candidate(directory) {
+        return Some(Ok(directory.to_owned()));
+    }
+    let names = match list(directory) {
+        Ok(names) => names,
+        Err(error) => return Some(Err(format!("cannot read {}: {error}", directory.display()))),
+    };
+    let mut packages = candidates(directory, &names);
+    match packages.len() {
+        0 => None,
+        1 => Some(Ok(packages.remove(0))),
+        _ => Some(Err(format!("several packages in its directory: {}", file_names(&packages)))),
+    }
+}
+
+fn file_names(paths: &[PathBuf]) -> String {
+    let names = paths.iter().filter_map(|p| p.file_name()).map(|n| n.to_string_lossy());
+    names.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Makes the files, scans, and gives `single: ids` or the error without its path.
+    fn check(files: &[&str], expected: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            if !file.ends_with('/') {
+                fs::write(path, "{").unwrap();
+            }
+        }
+        let found = match Repository::scan(folder.path()) {
+            Ok(found) => {
+                let ids = found.entries().map(|(id, entry)| match &entry.package {
+                    Ok(path) => format!("{id}={}", path.file_name().unwrap().to_string_lossy()),
+                    Err(reason) => format!("{id}: {reason}"),
+                });
+                format!(
+                    "{} {}",
+                    if found.single { "single" } else { "multi" },
+                    ids.collect::<Vec<_>>().join(" ")
+                )
+            }
+            Err(error) => error.to_string().replace(&*folder.path().to_string_lossy(), "PATH"),
+        };
+        assert_eq!(found, expected, "{files:?}");
+    }
+
+    #[test]
+    fn one_package_in_the_root_is_single_mode() {
+        check(&["model_5f.mlpkg", "README.md", "config.yml"], "single model_5f=model_5f.mlpkg");
+        check(&["model.json"], "single model=model.json");
+        check(&["a b.mlpkg"], "single model=a b.mlpkg");
+        check(&["x.mlpkg/portend.json"], "single x=x.mlpkg");
+    }
+
+    #[test]
+    fn sub_directories_are_models() {
+        check(
+            &[
+                "fraud/model_x.mlpkg",
+                "revenue/config.yml",
+                "revenue/r.mlpkg",
+                "tree/m.ubj",
+                "dir/portend.json",
+            ],
+            "multi dir=dir fraud=model_x.mlpkg revenue=r.mlpkg tree=m.ubj",
+        );
+        check(
+            &["a/1.mlpkg", "a/2.mlpkg", "b/1.mlpkg"],
+            "multi a: several packages in its directory: 1.mlpkg, 2.mlpkg b=1.mlpkg",
+        );
+        check(&["a/1.mlpkg", "notes/x.md", "b c/1.mlpkg", ".git/x.mlpkg"], "multi a=1.mlpkg");
+    }
+
+    #[test]
+    fn what_cannot_be_served_is_said() {
+        check(
+            &["a.mlpkg", "b.mlpkg"],
+            "several packages in PATH: a.mlpkg, b.mlpkg; name one of them, or put each into a sub-directory",
+        );
+        let expected = "no model in PATH: expected a model file, a package (.mlpkg, or a directory with portend.json), \
+                        or a directory with one sub-directory per model; found ";
+        check(&[], &format!("{expected}an empty directory"));
+        check(&["README.md", "x/y.txt/"], &format!("{expected}README.md, x"));
+        let error = Repository::scan(Path::new("/no/such/place")).unwrap_err();
+        assert!(error.to_string().starts_with("cannot read /no/such/place: "), "{error}");
+    }
+}

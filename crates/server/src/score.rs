@@ -1,0 +1,150 @@
+//! The one scoring path of all protocols: decode, predict, encode. A small request is scored on the thread that
+//! read it, because a hop costs more than the work; a large one is cut into parts over the scoring threads.
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use portend_model::frame::Frame;
+use portend_model::{Model, Predictions};
+use rayon::prelude::*;
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::error::ServerError;
+
+/// What a protocol brings to one request: how its bytes become frames, and predictions its bytes.
+/// It never scores; nothing here knows what the bytes look like.
+pub(crate) trait Exchange: Send + Sync + 'static {
+    /// The request's size in bytes and about how many rows it holds; None when that cannot be told cheaply, and the
+    /// request is then scored on the scoring threads.
+    fn size(&self) -> Option<(usize, usize)>;
+
+    /// Decodes the request into at most `parts` frames. With more than one part, this runs on a scoring thread.
+    fn decode(&self, model: &Model, parts: usize) -> Result<Vec<Frame>, ServerError>;
+
+    /// Writes what stands before the first row.
+    fn encode_head(&self, model: &Model, first: &Frame, out: &mut Vec<u8>);
+
+    /// Writes rows of a frame; the first of them is row `row_id` of the request.
+    fn encode_rows(&self, model: &Model, rows: &Block<'_>, predictions: &Predictions, out: &mut Vec<u8>);
+
+    /// Writes what stands after the last row.
+    fn encode_tail(&self, out: &mut Vec<u8>);
+}
+
+/// Rows of a frame that are scored and encoded together.
+pub(crate) struct Block<'f> {
+    /// The frame.
+    pub(crate) frame: &'f Frame,
+    /// The rows of the frame.
+    pub(crate) rows: Range<usize>,
+    /// The number of the first of them in the request.
+    pub(crate) row_id: usize,
+}
+
+/// An encoded answer.
+pub(crate) struct Answer {
+    /// The bytes in order.
+    pub(crate) chunks: Vec<Bytes>,
+}
+
+/// A request below all of these is scored where it was read: bytes, and nanoseconds of estimated work.
+const SMALL_BYTES: usize = 64 << 10;
+const SMALL_NANOSECONDS: f64 = 500_000.0;
+/// About what decoding a byte takes.
+const BYTE_NANOSECONDS: f64 = 2.0;
+
+/// Rows scored and encoded as one piece of work.
+const BLOCK_ROWS: usize = 4096;
+
+/// Threads that score, and permits for the requests that may do so at once.
+#[derive(Debug)]
+pub(crate) struct Scorer {
+    threads: rayon::ThreadPool,
+    permits: Semaphore,
+}
+
+impl Scorer {
+    /// `workers` threads and permits.
+    pub(crate) fn new(workers: usize) -> Result<Self, rayon::ThreadPoolBuildError> {
+        let threads = rayon::ThreadPoolBuilder::new()
+            .num_threads(workers)
+            .thread_name(|i| format!("score-{i}"))
+            .build()?;
+        Ok(Self { threads, permits: Semaphore::new(workers) })
+    }
+
+    /// Runs `work` on the scoring threads without waiting for it.
+    pub(crate) fn spawn(&self, work: impl FnOnce() + Send + 'static) {
+        self.threads.spawn(work);
+    }
+
+    /// Answers one request.
+    pub(crate) async fn answer(
+        &self,
+        model: Arc<Model>,
+        exchange: impl Exchange,
+    ) -> Result<Answer, ServerError> {
+        // The semaphore is never closed; if it were, scoring without a permit would be the lesser evil.
+        let _permit = self.permits.acquire().await;
+        let small = exchange.size().is_some_and(|(bytes, rows)| {
+            let work = rows as f64 * model.row_cost() + bytes as f64 * BYTE_NANOSECONDS;
+            bytes <= SMALL_BYTES && work <= SMALL_NANOSECONDS
+        });
+        if small {
+            return guarded(|| run(&model, &exchange, 1));
+        }
+        let (send, receive) = oneshot::channel();
+        let parts = self.threads.current_num_threads();
+        self.threads.spawn(move || _ = send.send(guarded(|| run(&model, &exchange, parts))));
+        receive.await.unwrap_or(Err(ServerError::Internal))
+    }
+}
+
+/// A panic is a defect of ours, and this request's alone.
+fn guarded<T>(work: impl FnOnce() -> Result<T, ServerError>) -> Result<T, ServerError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(ServerError::Internal))
+}
+
+/// All rows are decoded before any is scored, so that a bad last row is an error and never half an answer.
+fn run(model: &Model, exchange: &impl Exchange, parts: usize) -> Result<Answer, ServerError> {
+    let frames = exchange.decode(model, parts)?;
+    let mut head = Vec::new();
+    if let Some(first) = frames.first() {
+        exchange.encode_head(model, first, &mut head);
+    }
+    let encode = |block: &Block<'_>, out: &mut Vec<u8>| {
+        let predictions = model.predict(block.frame, block.rows.clone());
+        exchange.encode_rows(model, block, &predictions, out);
+    };
+    let blocks = blocks(&frames);
+    let mut chunks: Vec<Vec<u8>> = if parts > 1 && blocks.len() > 1 {
+        let encoded = blocks.par_iter().map(|block| {
+            let mut out = Vec::new();
+            encode(block, &mut out);
+            out
+        });
+        std::iter::once(head).chain(encoded.collect::<Vec<_>>()).collect()
+    } else {
+        blocks.iter().for_each(|block| encode(block, &mut head));
+        vec![head]
+    };
+    if let Some(last) = chunks.last_mut() {
+        exchange.encode_tail(last);
+    }
+    Ok(Answer { chunks: chunks.into_iter().map(Bytes::from).collect() })
+}
+
+fn blocks(frames: &[Frame]) -> Vec<Block<'_>> {
+    let mut row_id = 0;
+    let mut blocks = Vec::new();
+    for frame in frames {
+        for start in (0..frame.rows()).step_by(BLOCK_ROWS) {
+            let end = (start + BLOCK_ROWS).min(frame.rows());
+            blocks.push(Block { frame, rows: start..end, row_id });
+            row_id += end - start;
+        }
+    }
+    blocks
+}
