@@ -7,6 +7,7 @@ use axum::routing::{get, post};
 
 const ANSWER: &str = r#"{"data":[{"rowId":0,"prediction":1,"predictionValues":[{"label":1,"value":0.5}]}]}"#;
 
+#[expect(clippy::print_stderr, reason = "a program reads where it listens")]
 fn main() -> std::io::Result<()> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let routes = Router::new().route("/ping", get(|| async { "pong" })).route(

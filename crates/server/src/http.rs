@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::protocol::pps;
 use crate::repository::{Repository, StartError};
 use crate::score::Scorer;
+use crate::unread;
 
 /// What all requests share.
 #[derive(Debug)]
@@ -79,18 +80,19 @@ impl HttpService {
     /// request id and access log cover all that the routes do, errors included.
     pub async fn answer<B>(self, request: Request<B>) -> Response
     where
-        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        B: http_body::Body<Data = bytes::Bytes> + Send + Unpin + 'static,
         B::Error: Into<axum::BoxError>,
     {
         let started = Instant::now();
         let request_id = self.app.next_id.fetch_add(1, Ordering::Relaxed);
         let log = &self.app.log;
         let logged = log.is_on().then(|| (request.method().clone(), request.uri().path().to_owned()));
-        let request = with_plain_path(request.map(Body::new));
-        let mut response = match self.routes.oneshot(request).await {
+        let (request, unread) = unread::watch(request);
+        let mut response = match self.routes.oneshot(with_plain_path(request)).await {
             Ok(response) => response,
             Err(never) => match never {},
         };
+        unread::settle(unread, &mut response).await;
         let took = started.elapsed();
         stamp(&mut response, took, request_id);
         if let Some((method, path)) = logged {

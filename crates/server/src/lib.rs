@@ -13,6 +13,7 @@ mod listen;
 mod protocol;
 mod repository;
 mod score;
+mod unread;
 
 pub use config::Config;
 pub use http::{App, HttpService};

@@ -109,21 +109,21 @@ impl Repository {
         let unreadable = |source| StartError::Unreadable { path: path.to_owned(), source };
         let is_directory = fs::metadata(path).map_err(unreadable)?.is_dir();
         if !is_directory || Package::is_candidate(path) {
-            return Ok(Self::single(path.to_owned()));
+            return Ok(Self::single(path));
         }
         let names = list(path).map_err(unreadable)?;
         let packages = candidates(path, &names);
         match packages.as_slice() {
-            [package] => Ok(Self::single(package.clone())),
+            [package] => Ok(Self::single(package)),
             [] => Self::multi(path, &names),
             several => Err(StartError::SeveralFound { path: path.to_owned(), found: file_names(several) }),
         }
     }
 
-    fn single(package: PathBuf) -> Self {
+    fn single(package: &Path) -> Self {
         let stem = package.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
         let id = ModelId::parse(&stem).or_else(|_| ModelId::parse("model"));
-        let entries = id.into_iter().map(|id| (id, Entry::new(Ok(package.clone())))).collect();
+        let entries = id.into_iter().map(|id| (id, Entry::new(Ok(package.to_owned())))).collect();
         Self { single: true, entries }
     }
 

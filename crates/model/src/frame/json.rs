@@ -140,7 +140,7 @@ impl<'a, T: Real> Rows<'a, T> {
     /// Stores a value that is text (`text`), or a number or truth value written as `literal`.
     fn store(&mut self, field: Field, value: Value<'_>) -> Result<(), DataError> {
         if let Some(input) = field.input {
-            let number = self.number(input, &value)?;
+            let number = self.number(input, value)?;
             self.table.set(self.rows, input, number);
         }
         if let Some(keep) = field.keep {
@@ -157,13 +157,13 @@ impl<'a, T: Real> Rows<'a, T> {
         Ok(())
     }
 
-    fn number(&self, input: usize, value: &Value<'_>) -> Result<f64, DataError> {
+    fn number(&self, input: usize, value: Value<'_>) -> Result<f64, DataError> {
         let number = match value {
             Value::Null => return Ok(f64::NAN),
             Value::Text(text) => return self.inputs.number(input, self.rows, text),
-            Value::Bool(value) => f64::from(u8::from(*value)),
-            Value::Integer(value) => *value as f64,
-            Value::Number(value) => *value,
+            Value::Bool(value) => f64::from(u8::from(value)),
+            Value::Integer(value) => value as f64,
+            Value::Number(value) => value,
         };
         match &self.inputs.columns()[input].kind {
             InputKind::Number => Ok(number),
@@ -178,6 +178,7 @@ impl<'a, T: Real> Rows<'a, T> {
 }
 
 /// A value of a record.
+#[derive(Clone, Copy)]
 enum Value<'v> {
     Null,
     Bool(bool),

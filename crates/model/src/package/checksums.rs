@@ -10,7 +10,7 @@ use super::CHECKSUMS;
 /// Compares the list with the package: each listed file is there with that hash, each file is listed.
 pub(super) fn verify(
     text: &str,
-    names: Vec<String>,
+    names: &[String],
     mut hash: impl FnMut(&str) -> io::Result<String>,
 ) -> Result<(), String> {
     let mut listed: HashMap<&str, &str> = HashMap::new();

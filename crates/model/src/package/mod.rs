@@ -159,7 +159,7 @@ impl Package {
             Files::Folder(folder) => folder.open_file(name).and_then(checksums::hash),
             Files::Bare => Ok(String::new()),
         };
-        checksums::verify(&text, names, hash).map_err(|reason| self.bad(&reason))
+        checksums::verify(&text, &names, hash).map_err(|reason| self.bad(&reason))
     }
 }
 

@@ -54,6 +54,7 @@ pub(super) struct Ensemble<T> {
     leaves: Vec<u32>,
     trees: Vec<Tree>,
     base: Vec<T>,
+    steps: usize,
 }
 
 impl<T: Float> Ensemble<T> {
@@ -61,7 +62,7 @@ impl<T: Float> Ensemble<T> {
     /// An index that is out of range, or no output group, is an error.
     pub(super) fn new(
         slots: Slots<T>,
-        drafts: Vec<Draft<T>>,
+        drafts: &[Draft<T>],
         trees: Vec<Tree>,
         base: Vec<T>,
     ) -> Result<Self, String> {
@@ -85,6 +86,7 @@ impl<T: Float> Ensemble<T> {
             nodes: drafts.iter().map(|d| d.node).collect(),
             values: drafts.iter().map(|d| d.value).collect(),
             leaves: drafts.iter().map(|d| d.leaf).collect(),
+            steps: trees.iter().map(|t| t.depth as usize).sum(),
             trees,
             base,
         })
@@ -125,6 +127,6 @@ impl<T: Float> Ensemble<T> {
 
     /// Steps that a row takes at most.
     pub(super) fn steps(&self) -> usize {
-        self.trees.iter().map(|t| t.depth as usize).sum()
+        self.steps
     }
 }

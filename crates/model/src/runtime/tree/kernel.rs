@@ -15,7 +15,7 @@ use super::Float;
 use super::ensemble::{Ensemble, LANES, Node, Tree};
 
 /// Trees walked in step for one row.
-const STEP: usize = 8;
+const STEP: usize = 16;
 
 /// A block of rows is kept within this many bytes of slots, to leave room for a tree beside it.
 const BLOCK_BYTES: usize = 16 << 10;

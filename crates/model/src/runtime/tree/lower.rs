@@ -115,7 +115,7 @@ impl<T: Float> Lowering<T> {
                 return Ok(None);
             }
             SourceNode::Number { feature, threshold, missing, children: [left, right] } => {
-                if !(threshold < T::INFINITY) {
+                if threshold.to_f64().is_nan() || threshold == T::INFINITY {
                     return Err(format!(
                         "the threshold of a split on feature {feature} is not a finite number"
                     ));
@@ -181,7 +181,7 @@ impl<T: Float> Lowering<T> {
             self.drafts[at].node.slot = (first_slots[feature as usize] + set) * LANES as u32;
         }
         let plain = plain.into_iter().map(|(_, slot)| slot).collect();
-        Ensemble::new(Slots::new(plain, memberships), self.drafts, self.trees, base)
+        Ensemble::new(Slots::new(plain, memberships), &self.drafts, self.trees, base)
     }
 }
 

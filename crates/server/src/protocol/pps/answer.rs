@@ -163,11 +163,8 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
 pub(super) fn output_columns(target: &Target) -> Vec<String> {
     let name = &target.name;
     let labels = target.labels();
-    let mut columns: Vec<String> = order(target)
-        .into_iter()
-        .filter_map(|i| labels.get(i))
-        .map(|l| format!("{name}_{l}_PREDICTION"))
-        .collect();
+    let mut columns: Vec<String> =
+        order(target).filter_map(|i| labels.get(i)).map(|l| format!("{name}_{l}_PREDICTION")).collect();
     columns.push(format!("{name}_PREDICTION"));
     if matches!(target.kind, TargetKind::Binary { .. }) {
         columns.extend(["THRESHOLD".to_owned(), "POSITIVE_CLASS".to_owned()]);

@@ -54,7 +54,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
 }
 
 /// The id in the path, if the route has one.
-fn path_id<'p>(parameters: &'p RawPathParams) -> Option<&'p str> {
+fn path_id(parameters: &RawPathParams) -> Option<&str> {
     parameters.iter().find(|(name, _)| *name == "id").map(|(_, value)| value)
 }
 

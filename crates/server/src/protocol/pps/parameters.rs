@@ -227,6 +227,7 @@ fn is_time(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "tables read better without references")]
     fn check(query: &str, expected: Result<(Keep, Option<usize>), &str>) {
         let target = Target { name: "t".into(), kind: TargetKind::Regression };
         let found =
