@@ -39,8 +39,13 @@ pub enum LoadError {
         reason: String,
     },
     /// The model does not reproduce the package's sample predictions.
-    #[error("sample row {row}: the package expects {expected:?} and the model gives {found:?}")]
+    #[error(
+        "package {}: sample row {row}: the package expects {expected:?} and the model gives {found:?}",
+        path.display()
+    )]
     SampleDiffers {
+        /// The package.
+        path: PathBuf,
         /// 0-based row of `samples/input`.
         row: usize,
         /// The row of `samples/output.json`.

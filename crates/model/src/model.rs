@@ -137,7 +137,12 @@ impl Model {
                 return Err(bad(package, "samples/output.json", &reason));
             }
             if !agree(&expected, found, self.runtime.precision()) {
-                return Err(LoadError::SampleDiffers { row, expected, found: found.to_vec() });
+                return Err(LoadError::SampleDiffers {
+                    path: package.path().to_owned(),
+                    row,
+                    expected,
+                    found: found.to_vec(),
+                });
             }
         }
         Ok(frame.rows())

@@ -25,41 +25,83 @@ fn inputs() -> (PathBuf, Vec<(String, Bytes)>) {
     (case.join("package"), vec![("1.csv".to_owned(), all.slice(..end)), ("rows.csv".to_owned(), all)])
 }
 
+/// A server of one model, in process, scoring on one thread.
+struct InProcess {
+    runtime: tokio::runtime::Runtime,
+    service: HttpService,
+}
+
+impl InProcess {
+    fn new(model: PathBuf) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads start");
+        let config = Config { access_log: false, workers: 1, ..Config::new(model) };
+        let app = App::new(config).expect("the model is found");
+        app.load().expect("the model loads");
+        Self { runtime, service: HttpService::new(Arc::new(app)) }
+    }
+
+    /// Posts rows and gives the answer's size.
+    fn post(&self, body: &Bytes, accept: &str) -> usize {
+        let request = Request::post("/predictions")
+            .header("content-type", "text/csv")
+            .header("accept", accept)
+            .body(Full::new(body.clone()).map_err(|never| match never {}).boxed_unsync())
+            .expect("the request is right");
+        self.runtime.block_on(async {
+            let response = self.service.clone().answer(request).await;
+            response.into_body().collect().await.map_or(0, |body| body.to_bytes().len())
+        })
+    }
+}
+
+const FORMS: [&str; 2] = ["application/json", "text/csv"];
+
 fn requests(criterion: &mut Criterion) {
     let (model, bodies) = inputs();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads start");
-    let app = App::new(Config { access_log: false, ..Config::new(model) }).expect("the model is found");
-    app.load().expect("the model loads");
-    let service = HttpService::new(Arc::new(app));
+    let server = InProcess::new(model);
     let mut group = criterion.benchmark_group("request");
     group.sample_size(30);
     for (name, body) in bodies {
         group.throughput(Throughput::Bytes(body.len() as u64));
-        for accept in ["application/json", "text/csv"] {
+        for accept in FORMS {
             group.bench_function(format!("{name} to {accept}"), |b| {
-                b.iter(|| {
-                    let request = Request::post("/predictions")
-                        .header("content-type", "text/csv")
-                        .header("accept", accept)
-                        .body(Full::new(body.clone()).map_err(|never| match never {}).boxed_unsync());
-                    let answer = runtime.block_on(async {
-                        let request: Request<_> = request.expect("the request is right");
-                        let response = service.clone().answer(request).await;
-                        response.into_body().collect().await.map(|b| b.to_bytes())
-                    });
-                    black_box(answer)
-                });
+                b.iter(|| black_box(server.post(&body, accept)))
             });
         }
     }
     group.bench_function("an empty handler", |b| {
         b.iter(|| {
             let request = Request::get("/ping").body(Body::empty()).expect("the request is right");
-            black_box(runtime.block_on(service.clone().answer(request)))
+            black_box(server.runtime.block_on(server.service.clone().answer(request)))
         });
     });
     group.finish();
 }
 
-criterion_group!(benches, requests);
+/// A model that costs next to nothing, so that writing the answer is what is measured.
+fn encoders(criterion: &mut Criterion) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let model = folder.path().join("model.txt");
+    std::fs::write(&model, STUMP).expect("the model is written");
+    let server = InProcess::new(model);
+    let rows = 100_000;
+    let body: String = std::iter::once("x\n".to_owned()).chain((0..rows).map(|i| format!("{i}\n"))).collect();
+    let body = Bytes::from(body);
+    let mut group = criterion.benchmark_group("encode");
+    group.sample_size(20);
+    group.throughput(Throughput::Elements(rows));
+    for accept in FORMS {
+        group.bench_function(accept, |b| b.iter(|| black_box(server.post(&body, accept))));
+    }
+    group.finish();
+}
+
+/// A LightGBM binary model of one split.
+const STUMP: &str = "tree\nversion=v4\nnum_class=1\nnum_tree_per_iteration=1\nlabel_index=0\nmax_feature_idx=0\n\
+    objective=binary sigmoid:1\nfeature_names=x\nfeature_infos=[0:9]\n\nTree=0\nnum_leaves=2\nnum_cat=0\n\
+    split_feature=0\nthreshold=50000\ndecision_type=2\nleft_child=-1\nright_child=-2\n\
+    leaf_value=-1.2345678901234 0.98765432109876\nshrinkage=1\n\n\nend of trees\n";
+
+criterion_group!(benches, requests, encoders);
 criterion_main!(benches);

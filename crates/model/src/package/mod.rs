@@ -87,7 +87,8 @@ impl Package {
         if path.is_dir() {
             return path.join(MANIFEST).is_file();
         }
-        has_package_extension(path) || (has_model_extension(path) && detect(path).is_ok())
+        // not a pipe or device: looking inside would wait for a writer
+        path.is_file() && (has_package_extension(path) || (has_model_extension(path) && detect(path).is_ok()))
     }
 
     /// Where it lies.
