@@ -66,7 +66,7 @@ fn requests(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(body.len() as u64));
         for accept in FORMS {
             group.bench_function(format!("{name} to {accept}"), |b| {
-                b.iter(|| black_box(server.post(&body, accept)))
+                b.iter(|| black_box(server.post(&body, accept)));
             });
         }
     }

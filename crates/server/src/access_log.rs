@@ -12,8 +12,17 @@ const QUEUE: usize = 8192;
 /// The log, or nothing when it is off.
 #[derive(Debug)]
 pub(crate) struct AccessLog {
-    lines: Option<SyncSender<Entry>>,
+    lines: Option<SyncSender<Line>>,
     dropped: &'static AtomicU64,
+}
+
+/// What the writing thread is told.
+#[derive(Debug)]
+enum Line {
+    /// To write this.
+    Entry(Entry),
+    /// To say when all that came before is written.
+    Flush(SyncSender<()>),
 }
 
 /// What is known of a request once it is answered.
@@ -44,21 +53,36 @@ impl AccessLog {
         self.lines.is_some()
     }
 
+    /// Waits until all entries so far are written, or for a short time.
+    pub(crate) fn flush(&self) {
+        let (done, written) = sync_channel(1);
+        if self.lines.as_ref().is_some_and(|lines| lines.send(Line::Flush(done)).is_ok()) {
+            _ = written.recv_timeout(FLUSH_TIME);
+        }
+    }
+
     /// Queues an entry, or counts it as dropped.
     pub(crate) fn write(&self, entry: Entry) {
-        if self.lines.as_ref().is_some_and(|lines| lines.try_send(entry).is_err()) {
+        if self.lines.as_ref().is_some_and(|lines| lines.try_send(Line::Entry(entry)).is_err()) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
+/// How long the end of the process waits for the last lines.
+const FLUSH_TIME: Duration = Duration::from_secs(1);
+
 /// Writes until all senders are gone; flushes whenever nothing waits.
-fn write_lines(lines: &Receiver<Entry>) {
+fn write_lines(lines: &Receiver<Line>) {
     let mut out = Vec::with_capacity(16 << 10);
     while let Ok(first) = lines.recv() {
         let mut next = Some(first);
-        while let Some(entry) = next {
-            format(&entry, &mut out);
+        let mut waiting = None;
+        while let Some(line) = next {
+            match line {
+                Line::Entry(entry) => format(&entry, &mut out),
+                Line::Flush(done) => waiting = Some(done),
+            }
             next = if out.len() < 12 << 10 { lines.try_recv().ok() } else { None };
         }
         let dropped = DROPPED.swap(0, Ordering::Relaxed);
@@ -67,6 +91,9 @@ fn write_lines(lines: &Receiver<Entry>) {
         }
         _ = std::io::stderr().write_all(&out);
         out.clear();
+        if let Some(done) = waiting {
+            _ = done.send(());
+        }
     }
 }
 

@@ -109,7 +109,7 @@ impl Payload {
 /// The charset called `label` (`utf8`, `utf-8`, `latin1`, …); UTF-8 when none is given.
 pub(crate) fn charset(label: Option<&str>) -> Result<&'static Encoding, ServerError> {
     match label {
-        None => Ok(UTF_8),
+        None | Some("") => Ok(UTF_8),
         Some(label) => Encoding::for_label(label.as_bytes())
             .ok_or_else(|| ServerError::BadBody(format!("charset '{label}' is not known"))),
     }

@@ -33,9 +33,17 @@ pub(crate) enum ServerError {
     /// The rows cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// The model is still loading, or failed to.
-    #[error("{0}")]
-    NotReady(String),
+    /// The model is still loading.
+    #[error("model '{0}' is still loading")]
+    Loading(String),
+    /// The model could not be loaded, and will not be by waiting.
+    #[error("model '{id}' could not be loaded: {reason}")]
+    LoadFailed {
+        /// Its id.
+        id: String,
+        /// Why.
+        reason: String,
+    },
     /// A defect of ours.
     #[error("scoring failed; the server's log has the reason")]
     Internal,
@@ -51,7 +59,7 @@ impl ServerError {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BadParameter(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Loading(_) | Self::LoadFailed { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Data(error) => match error {
                 DataError::Empty

@@ -27,7 +27,7 @@ pub struct App {
     pub(crate) config: Config,
     pub(crate) repository: Repository,
     pub(crate) scorer: Scorer,
-    log: AccessLog,
+    pub(crate) log: AccessLog,
     next_id: AtomicU64,
 }
 
@@ -92,7 +92,7 @@ impl HttpService {
             Ok(response) => response,
             Err(never) => match never {},
         };
-        unread::settle(unread, &mut response).await;
+        unread::settle(unread, self.app.config.body_limit, &mut response);
         let took = started.elapsed();
         stamp(&mut response, took, request_id);
         if let Some((method, path)) = logged {
@@ -138,12 +138,12 @@ async fn ping() -> Response {
     json(StatusCode::OK, "{\"response\":\"pong\"}")
 }
 
-/// Every model has been loaded, or has failed to.
+/// Models can be asked for predictions.
 async fn ready(State(app): State<Arc<App>>) -> Response {
-    if app.repository.is_ready() {
-        return json(StatusCode::OK, "{\"ready\":true}");
+    match app.repository.readiness() {
+        Ok(()) => json(StatusCode::OK, "{\"ready\":true}"),
+        Err(reason) => json(StatusCode::SERVICE_UNAVAILABLE, format!("{{\"message\":\"{reason}\"}}")),
     }
-    json(StatusCode::SERVICE_UNAVAILABLE, "{\"message\":\"models are still loading\"}")
 }
 
 /// A JSON response.

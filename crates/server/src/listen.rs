@@ -52,9 +52,7 @@ impl Server {
         let drain_timeout = self.app.config.drain_timeout;
         let service = HttpService::new(Arc::clone(&self.app));
         let mut http = hyper::server::conn::http1::Builder::new();
-        http.timer(TokioTimer::new())
-            .header_read_timeout(self.app.config.header_timeout)
-            .pipeline_flush(true);
+        http.timer(TokioTimer::new()).header_read_timeout(self.app.config.header_timeout);
         let connections = GracefulShutdown::new();
         let mut stop = pin!(stop);
         let mut watch_load = true;
@@ -85,6 +83,7 @@ impl Server {
         }
         drop(self.listener);
         _ = tokio::time::timeout(drain_timeout, connections.shutdown()).await;
+        self.app.log.flush();
         Ok(())
     }
 }

@@ -86,7 +86,7 @@ impl Entry {
             Err(reason) => (Err(reason.clone()), Ok(())),
             Ok(path) => match Model::load(path, target) {
                 Ok(model) => (Ok(Arc::new(model)), Ok(())),
-                Err(error) => (Err(error.to_string()), Err(error)),
+                Err(error) => (Err(without_folder(&error, path)), Err(error)),
             },
         };
         _ = self.state.set(state);
@@ -100,6 +100,8 @@ pub(crate) struct Repository {
     /// True when the path is one package: its model answers under every id.
     single: bool,
     entries: BTreeMap<ModelId, Entry>,
+    /// Sub-directories that are no models, with the reason.
+    ignored: Vec<String>,
 }
 
 impl Repository {
@@ -124,16 +126,17 @@ impl Repository {
         let stem = package.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
         let id = ModelId::parse(&stem).or_else(|_| ModelId::parse("model"));
         let entries = id.into_iter().map(|id| (id, Entry::new(Ok(package.to_owned())))).collect();
-        Self { single: true, entries }
+        Self { single: true, entries, ignored: Vec::new() }
     }
 
     fn multi(path: &Path, names: &[String]) -> Result<Self, StartError> {
         let mut entries = BTreeMap::new();
+        let mut ignored = Vec::new();
         for name in names.iter().filter(|name| path.join(name).is_dir()) {
-            let Ok(id) = ModelId::parse(name) else { continue };
-            let directory = path.join(name);
-            if let Some(package) = package_in(&directory) {
-                entries.insert(id, Entry::new(package));
+            match (ModelId::parse(name), package_in(&path.join(name))) {
+                (_, None) => ignored.push(format!("directory '{name}' is ignored: it holds no package")),
+                (Err(rule), _) => ignored.push(format!("directory '{name}' is ignored: {rule}")),
+                (Ok(id), Some(package)) => _ = entries.insert(id, Entry::new(package)),
             }
         }
         if entries.is_empty() {
@@ -143,13 +146,14 @@ impl Repository {
             };
             return Err(StartError::NothingFound { path: path.to_owned(), found });
         }
-        Ok(Self { single: false, entries })
+        Ok(Self { single: false, entries, ignored })
     }
 
     /// Loads every model. In single-model mode the one failure is returned; else a model that fails is logged and
     /// answers with its reason while the others serve.
     pub(crate) fn load(&self, target: &str, log: impl Fn(&str) + Sync) -> Result<(), LoadError> {
         use rayon::prelude::*;
+        self.ignored.iter().for_each(|line| log(line));
         let entries: Vec<_> = self.entries.iter().collect();
         entries.par_iter().try_for_each(|(id, entry)| {
             let outcome = entry.load(target);
@@ -164,9 +168,14 @@ impl Repository {
         })
     }
 
-    /// True when no model is loading any more.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.entries.values().all(|entry| entry.state().is_some())
+    /// Whether requests should be sent here: no model is loading any more, and not all of them failed.
+    pub(crate) fn readiness(&self) -> Result<(), &'static str> {
+        let states: Vec<_> = self.entries.values().map(Entry::state).collect();
+        match () {
+            () if states.iter().any(Option::is_none) => Err("models are still loading"),
+            () if states.iter().all(|state| matches!(state, Some(Err(_)))) => Err("no model could be loaded"),
+            () => Ok(()),
+        }
     }
 
     /// All models with their ids, in order.
@@ -198,11 +207,17 @@ impl Repository {
         match entry.state() {
             Some(Ok(model)) => Ok(model),
             Some(Err(reason)) => {
-                Err(ServerError::NotReady(format!("model '{id}' could not be loaded: {reason}")))
+                Err(ServerError::LoadFailed { id: id.to_string(), reason: reason.to_owned() })
             }
-            None => Err(ServerError::NotReady(format!("model '{id}' is still loading"))),
+            None => Err(ServerError::Loading(id.to_string())),
         }
     }
+}
+
+/// The error as clients may see it: where the package lies is the operator's business.
+fn without_folder(error: &LoadError, package: &Path) -> String {
+    let folder = package.parent().map(|p| format!("{}/", p.display())).unwrap_or_default();
+    error.to_string().replace(&folder, "")
 }
 
 /// The names in a directory, sorted, hidden ones left out.
@@ -218,12 +233,14 @@ fn list(path: &Path) -> std::io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// The packages directly in a directory; sub-directories count when they are called `.mlpkg`.
+/// The packages directly in a directory; sub-directories count when they are called `.mlpkg`. Bare model files
+/// count when there is no package: beside one, a JSON file is notes or metrics.
 fn candidates(path: &Path, names: &[String]) -> Vec<PathBuf> {
-    let paths = names.iter().map(|name| path.join(name));
-    paths
-        .filter(|p| (!p.is_dir() || p.extension().is_some_and(|e| e == "mlpkg")) && Package::is_candidate(p))
-        .collect()
+    let is_package = |p: &Path| p.extension().is_some_and(|e| e == "mlpkg");
+    let found = names.iter().map(|name| path.join(name)).filter(|p| !p.is_dir() || is_package(p));
+    let found: Vec<_> = found.filter(|p| Package::is_candidate(p)).collect();
+    let packages: Vec<_> = found.iter().filter(|p| is_package(p)).cloned().collect();
+    if packages.is_empty() { found } else { packages }
 }
 
 /// The one package of a model's directory, or why there is not one; None when there is nothing that looks like one.
@@ -285,6 +302,7 @@ mod tests {
         check(&["model.json"], "single model=model.json");
         check(&["a b.mlpkg"], "single model=a b.mlpkg");
         check(&["x.mlpkg/portend.json"], "single x=x.mlpkg");
+        check(&["x.mlpkg", "metrics.json"], "single x=x.mlpkg");
     }
 
     #[test]

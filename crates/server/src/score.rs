@@ -55,8 +55,9 @@ const SMALL_NANOSECONDS: f64 = 500_000.0;
 /// About what decoding a byte takes.
 const BYTE_NANOSECONDS: f64 = 2.0;
 
-/// Rows scored and encoded as one piece of work.
+/// Rows scored and encoded as one piece of work, fewer when a row has many values.
 const BLOCK_ROWS: usize = 4096;
+const BLOCK_VALUES: usize = 1 << 18;
 
 /// Threads that score, and permits for the requests that may do so at once.
 #[derive(Debug)]
@@ -118,7 +119,7 @@ fn run(model: &Model, exchange: &impl Exchange, parts: usize) -> Result<Answer, 
         let predictions = model.predict(block.frame, block.rows.clone());
         exchange.encode_rows(model, block, &predictions, out);
     };
-    let blocks = blocks(&frames);
+    let blocks = blocks(&frames, (BLOCK_VALUES / model.target.width()).clamp(1, BLOCK_ROWS));
     let mut chunks: Vec<Vec<u8>> = if parts > 1 && blocks.len() > 1 {
         let encoded = blocks.par_iter().map(|block| {
             let mut out = Vec::new();
@@ -136,12 +137,12 @@ fn run(model: &Model, exchange: &impl Exchange, parts: usize) -> Result<Answer, 
     Ok(Answer { chunks: chunks.into_iter().map(Bytes::from).collect() })
 }
 
-fn blocks(frames: &[Frame]) -> Vec<Block<'_>> {
+fn blocks(frames: &[Frame], most_rows: usize) -> Vec<Block<'_>> {
     let mut row_id = 0;
     let mut blocks = Vec::new();
     for frame in frames {
-        for start in (0..frame.rows()).step_by(BLOCK_ROWS) {
-            let end = (start + BLOCK_ROWS).min(frame.rows());
+        for start in (0..frame.rows()).step_by(most_rows) {
+            let end = (start + most_rows).min(frame.rows());
             blocks.push(Block { frame, rows: start..end, row_id });
             row_id += end - start;
         }

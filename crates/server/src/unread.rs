@@ -1,6 +1,6 @@
 //! Bodies that nobody read, because the request was refused by its head. A client that is still sending would take
-//! the closed connection for a failure and not see the refusal: a short rest is read and dropped, so that the
-//! connection goes on; before a longer one the client is told that the connection will be closed.
+//! the closed connection for a failure and not see the refusal: the answer goes out at once, and what is still sent is
+//! read and dropped, within bounds, so that the client comes to read it and the connection goes on.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -14,9 +14,11 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 
-/// The rest of a body that is read for the sake of the connection.
-const MOST_BYTES: u64 = 1 << 20;
-const MOST_TIME: Duration = Duration::from_secs(2);
+/// A rest that a client may stop sending once it has the answer.
+const LONG: u64 = 1 << 20;
+
+/// How long the rest of a body is read for.
+const MOST_TIME: Duration = Duration::from_secs(10);
 
 /// Where an unread body is left.
 pub(crate) type Left<B> = Arc<Mutex<Option<B>>>;
@@ -41,31 +43,30 @@ where
     (request.map(watched), Some(left))
 }
 
-/// Reads the rest of a body that was left, or tells the client that the connection ends.
-pub(crate) async fn settle<B>(left: Option<Left<B>>, response: &mut Response)
+/// Reads the rest of a body that was left beside the answer, at most twice the limit that bodies have; tells the
+/// client that the connection ends when so much is announced that it may rather not send it.
+pub(crate) fn settle<B>(left: Option<Left<B>>, limit: usize, response: &mut Response)
 where
     B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
 {
     let rest = left.and_then(|left| left.lock().ok()?.take());
     let Some(rest) = rest else { return };
-    let short = rest.size_hint().lower() <= MOST_BYTES;
-    let read = short && tokio::time::timeout(MOST_TIME, drain(rest)).await == Ok(true);
-    if !read {
+    let most = 2 * limit as u64;
+    if rest.size_hint().lower() > LONG {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    tokio::spawn(tokio::time::timeout(MOST_TIME, drain(rest, most)));
 }
 
-/// Reads to the end; false if that is too far.
-async fn drain<B: HttpBody<Data = Bytes> + Unpin>(mut rest: B) -> bool {
+/// Reads to the end, or past `most` bytes.
+async fn drain<B: HttpBody<Data = Bytes> + Unpin>(mut rest: B, most: u64) {
     let mut bytes = 0;
-    while let Some(frame) = rest.frame().await {
-        let Ok(frame) = frame else { return false };
+    while let Some(Ok(frame)) = rest.frame().await {
         bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-        if bytes > MOST_BYTES {
-            return false;
+        if bytes > most {
+            break;
         }
     }
-    true
 }
 
 impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Watched<B> {

@@ -195,7 +195,11 @@ impl<'a> Header<'a> {
                 }
                 None => {
                     let (cell, end) = take(part, at, unquoted)?;
-                    self.store(field, cell, row, table, kept).map_err(Failure::Data)?;
+                    if let Err(error) = self.store(field, cell, row, table, kept) {
+                        // In a row of the wrong length cells are not where they belong: that comes first.
+                        let wrong = row_length(part, row_start) != self.fields.len();
+                        return Err(if wrong { self.ragged(part, row_start) } else { Failure::Data(error) });
+                    }
                     end
                 }
             };
@@ -232,19 +236,22 @@ impl<'a> Header<'a> {
         Ok(())
     }
 
-    /// Counts the cells of the row at `start` for the message.
     fn ragged(&self, part: &str, start: usize) -> Failure {
-        let (mut at, mut found, mut scratch) = (start, 0, String::new());
-        loop {
-            found += 1;
-            match take(part, at, &mut scratch) {
-                Ok((_, end)) if part.as_bytes().get(end) == Some(&b',') => at = end + 1,
-                _ => break,
-            }
-        }
-        let line = lines(&part[..start]) + 1;
+        let (line, found) = (lines(&part[..start]) + 1, row_length(part, start));
         Failure::Data(DataError::RaggedRow { line, expected: self.fields.len(), found })
     }
+}
+
+/// The number of cells in the row at `start`.
+fn row_length(part: &str, start: usize) -> usize {
+    let (mut at, mut found, mut scratch) = (start, 1, String::new());
+    while let Ok((_, end)) = take(part, at, &mut scratch) {
+        if part.as_bytes().get(end) != Some(&b',') {
+            break;
+        }
+        (at, found) = (end + 1, found + 1);
+    }
+    found
 }
 
 fn malformed(part: &str, at: usize, reason: &str) -> Failure {

@@ -39,7 +39,7 @@ fn malformed(error: &serde_json::Error) -> DataError {
     let reason = text.split(" at line ").next().unwrap_or_default();
     DataError::Malformed {
         line: error.line(),
-        reason: format!("expected a JSON list of flat records: {reason} (column {})", error.column()),
+        reason: format!("expected a JSON list of flat records: {reason} (column {})", error.column().max(1)),
     }
 }
 
@@ -408,7 +408,7 @@ mod tests {
             (
                 r#"{"a":1}"#,
                 "line 1: expected a JSON list of flat records: invalid type: map, expected a list of records \
-                 (column 0)",
+                 (column 1)",
             ),
             (
                 "[{\"a\":1},\n 5]",

@@ -93,6 +93,7 @@ fn what_is_wrong_is_said_with_its_place() {
     check_error("a,c,a\n1,x,2\n", "column 'a' occurs more than once");
     check_error("c\nx\n", "column 'a' is missing: the model needs it");
     check_error("a,c\n1,x\n1\n3,x\n", "line 3: 1 cells in a row, the header has 2");
+    check_error("a,c\nabc,x,1\n", "line 2: 3 cells in a row, the header has 2");
     check_error("a,c\n1,x\n1,x,3,4\n", "line 3: 4 cells in a row, the header has 2");
     check_error("a,c\n1,x\n\n2,x\nabc,x\n4,x\n", "column 'a', row 2: 'abc' is not a number");
     check_error("a,c\n1,\"x\ny\"\n1\n3,x\n", "line 4: 1 cells in a row, the header has 2");

@@ -5,8 +5,9 @@
 //! sends NaN right asks the mirrored question of the mirrored slot; membership in a set of categories is a slot of
 //! its own. So there is one kind of node, no branch for missing values, and nothing to check per step.
 //!
-//! The two children of a node lie next to each other. A leaf is a node that no value leaves: its
-//! threshold is infinite and its child is itself, so that a walk may take more steps than the path is long.
+//! The two children of a node lie next to each other. A leaf is a node that no walk leaves: it asks slot 0, which
+//! holds minus infinity and so is greater than nothing, and its child is itself. A walk may therefore
+//! take more steps than the path is long, and the leaf's value has the place of the threshold.
 
 use super::Float;
 use super::inputs::Slots;
@@ -15,6 +16,7 @@ use super::inputs::Slots;
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub(super) struct Node<T> {
+    /// What the slot is compared with; the value of a leaf.
     pub(super) threshold: T,
     /// Offset of the slot in a group of rows: slot number times [`LANES`].
     pub(super) slot: u32,
@@ -24,6 +26,9 @@ pub(super) struct Node<T> {
 
 /// Rows that are walked side by side; a slot holds as many values.
 pub(super) const LANES: usize = 8;
+
+/// The slot that leaves ask. Nothing is ever written to it.
+pub(super) const LEAF_SLOT: u32 = 0;
 
 /// One tree.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +45,7 @@ pub(super) struct Tree {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Draft<T> {
     pub(super) node: Node<T>,
-    pub(super) value: T,
+    /// The library's index of a leaf.
     pub(super) leaf: u32,
 }
 
@@ -50,7 +55,6 @@ pub(super) struct Draft<T> {
 pub(super) struct Ensemble<T> {
     slots: Slots<T>,
     nodes: Vec<Node<T>>,
-    values: Vec<T>,
     leaves: Vec<u32>,
     trees: Vec<Tree>,
     base: Vec<T>,
@@ -68,7 +72,7 @@ impl<T: Float> Ensemble<T> {
     ) -> Result<Self, String> {
         let (count, width) = (drafts.len(), slots.len() * LANES);
         let node_fits = |d: &Draft<T>| {
-            let leaf = d.node.threshold == T::INFINITY;
+            let leaf = d.node.slot == LEAF_SLOT;
             let last_child = d.node.child as usize + usize::from(!leaf);
             last_child < count && d.node.slot as usize + LANES <= width
         };
@@ -84,7 +88,6 @@ impl<T: Float> Ensemble<T> {
         Ok(Self {
             slots,
             nodes: drafts.iter().map(|d| d.node).collect(),
-            values: drafts.iter().map(|d| d.value).collect(),
             leaves: drafts.iter().map(|d| d.leaf).collect(),
             steps: trees.iter().map(|t| t.depth as usize).sum(),
             trees,
@@ -105,9 +108,9 @@ impl<T: Float> Ensemble<T> {
         &self.nodes
     }
 
-    /// Leaf values, by node; as many as nodes.
-    pub(super) fn values(&self) -> &[T] {
-        &self.values
+    /// The value of a leaf.
+    pub(super) fn value(&self, leaf: usize) -> T {
+        self.nodes[leaf].threshold
     }
 
     /// The library's leaf indices, by node.

@@ -123,9 +123,9 @@ pub(super) struct Slots<T> {
 }
 
 impl<T: Float> Slots<T> {
-    /// There is always a slot, so that leaves have one to ask.
+    /// Slot 0 is that of leaves; those of `plain` follow in order, then those of the memberships.
     pub(super) fn new(plain: Vec<(u32, SlotKind)>, memberships: Vec<Membership>) -> Self {
-        let len = (plain.len() + memberships.iter().map(|m| m.sets).sum::<usize>()).max(1);
+        let len = 1 + plain.len() + memberships.iter().map(|m| m.sets).sum::<usize>();
         Self { plain, memberships, len, _values: std::marker::PhantomData }
     }
 
@@ -133,10 +133,15 @@ impl<T: Float> Slots<T> {
         self.len
     }
 
+    /// Room for groups of rows, the slot of leaves made ready.
+    pub(super) fn groups(&self, count: usize) -> Vec<T> {
+        vec![T::NEG_INFINITY; self.len * LANES * count]
+    }
+
     /// Makes up to [`LANES`] rows ready, from `first_row` on: slot `s` of lane `l` is `group[s * LANES + l]`.
-    /// `group` has `len() * LANES` values; lanes past `lanes` keep theirs.
+    /// `group` is one of [`Slots::groups`]; lanes past `lanes` keep their values.
     pub(super) fn fill(&self, columns: &[T], stride: usize, first_row: usize, lanes: usize, group: &mut [T]) {
-        for ((column, kind), slot) in self.plain.iter().zip(group.chunks_exact_mut(LANES)) {
+        for ((column, kind), slot) in self.plain.iter().zip(group.chunks_exact_mut(LANES).skip(1)) {
             let start = *column as usize * stride + first_row;
             let values = &columns[start..start + lanes];
             for (value, slot) in values.iter().zip(slot) {

@@ -37,16 +37,23 @@ pub(super) fn margins<T: Float>(
     let mut sums: Vec<T> = ensemble.base().iter().copied().cycle().take(rows.len() * groups).collect();
     let trees = ensemble.trees();
     if rows.len() < FEW_ROWS {
-        let mut group = vec![T::ZERO; ensemble.slots().len() * LANES];
+        let mut group = ensemble.slots().groups(1);
         for (row, sums) in rows.zip(sums.chunks_exact_mut(groups)) {
             ensemble.slots().fill(columns, stride, row, 1, &mut group);
-            walk_row(ensemble, &group, |tree, node| {
-                sums[trees[tree].group as usize] += ensemble.values()[node];
-            });
+            if let [one] = sums {
+                // In a register: through memory every addition would wait for the one before to be stored.
+                let mut sum = *one;
+                walk_row(ensemble, &group, |_, node| sum += ensemble.value(node));
+                *one = sum;
+            } else {
+                walk_row(ensemble, &group, |tree, node| {
+                    sums[trees[tree].group as usize] += ensemble.value(node);
+                });
+            }
         }
     } else {
         walk_blocks(ensemble, columns, stride, rows, |row, tree, node| {
-            sums[row * groups + trees[tree].group as usize] += ensemble.values()[node];
+            sums[row * groups + trees[tree].group as usize] += ensemble.value(node);
         });
     }
     sums
@@ -60,7 +67,7 @@ pub(super) fn leaves<T: Float>(
     rows: Range<usize>,
     mut each: impl FnMut(u32),
 ) {
-    let mut group = vec![T::ZERO; ensemble.slots().len() * LANES];
+    let mut group = ensemble.slots().groups(1);
     for row in rows {
         ensemble.slots().fill(columns, stride, row, 1, &mut group);
         walk_row(ensemble, &group, |_, node| each(ensemble.leaves()[node]));
@@ -78,7 +85,7 @@ fn walk_blocks<T: Float>(
     let slots = ensemble.slots();
     let width = slots.len() * LANES;
     let most_groups = (BLOCK_BYTES / (width * size_of::<T>())).clamp(1, BLOCK_GROUPS);
-    let mut block = vec![T::ZERO; width * most_groups.min(rows.len().div_ceil(LANES))];
+    let mut block = slots.groups(most_groups.min(rows.len().div_ceil(LANES)));
     let mut done = 0;
     while done < rows.len() {
         let count = (rows.len() - done).min(most_groups * LANES);
@@ -137,7 +144,7 @@ fn walk_row<T: Float>(ensemble: &Ensemble<T>, group: &[T], mut reach: impl FnMut
 /// # Safety
 /// `at` is a root of the ensemble or was returned by a step, `lane` is below [`LANES`] and `group` has [`LANES`] values
 /// for every slot of the ensemble. By the checks of [`Ensemble::new`] the node's slot and both its children
-/// exist; a leaf has no right child, and none is taken because nothing is greater than infinity.
+/// exist; a leaf has no right child, and none is taken because minus infinity is greater than nothing.
 #[inline(always)]
 unsafe fn step<T: Float>(ensemble: &Ensemble<T>, at: u32, group: &[T], lane: usize) -> u32 {
     // SAFETY: as stated above.

@@ -1,11 +1,11 @@
-//! Lowers trees as the libraries write them into the flat ensemble: breadth first, unreachable nodes dropped,
+//! Lowers trees as the libraries write them into the flat ensemble: near nodes near each other, unreachable ones dropped,
 //! every rule about missing values and categories turned into a slot and a comparison.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 
 use super::Float;
-use super::ensemble::{Draft, Ensemble, LANES, Node, Tree};
+use super::ensemble::{Draft, Ensemble, LANES, LEAF_SLOT, Node, Tree};
 use super::inputs::{CodeRule, MEMBERSHIP_WORDS, Membership, Set, SlotKind, Slots};
 
 /// A node as a reader gives it.
@@ -30,6 +30,17 @@ pub(super) struct Missing {
 
 /// The most nodes that all trees together may have: offsets are 32 bits.
 const MOST_NODES: usize = u32::MAX as usize / 2;
+
+/// Two children whose place is not chosen yet.
+struct Pair {
+    parent: usize,
+    ids: [u32; 2],
+    level: u32,
+}
+
+/// Nodes are laid down in blocks of a pair and the pairs below it, this many levels in all: a walk then finds its
+/// next nodes in the cache line that it has, or in the one after.
+const BLOCK_LEVELS: usize = 2;
 
 /// Collects trees and the slots that they need.
 pub(super) struct Lowering<T> {
@@ -68,50 +79,53 @@ impl<T: Float> Lowering<T> {
     ) -> Result<(), String> {
         let root = self.drafts.len();
         let mut reached = vec![false; count];
-        let mut level = vec![0];
         let mut depth = 0;
         visit(&mut reached, 0)?;
-        self.push_placeholders(1)?;
-        let mut at = root;
-        loop {
-            let mut next = Vec::new();
-            for id in level {
-                let child = self.drafts.len();
-                let children = self.place(at, child as u32, source(id)?)?;
-                for id in children.into_iter().flatten() {
-                    visit(&mut reached, id)?;
-                    next.push(id);
+        self.push_nodes(1)?;
+        let children = self.place(root, source(0)?)?;
+        let mut waiting = VecDeque::from_iter(children.map(|ids| Pair { parent: root, ids, level: 1 }));
+        while let Some(top) = waiting.pop_front() {
+            let mut block = vec![top];
+            for _ in 0..BLOCK_LEVELS {
+                let mut below = Vec::new();
+                for pair in block {
+                    depth = depth.max(pair.level);
+                    let first = self.push_nodes(2)?;
+                    self.drafts[pair.parent].node.child = first as u32;
+                    for (at, id) in (first..).zip(pair.ids) {
+                        visit(&mut reached, id)?;
+                        let children = self.place(at, source(id)?)?;
+                        below.extend(children.map(|ids| Pair { parent: at, ids, level: pair.level + 1 }));
+                    }
                 }
-                self.push_placeholders(if children.is_some() { 2 } else { 0 })?;
-                at += 1;
+                block = below;
             }
-            if next.is_empty() {
-                self.trees.push(Tree { root: root as u32, depth, group });
-                return Ok(());
-            }
-            depth += 1;
-            level = next;
+            waiting.extend(block);
         }
-    }
-
-    fn push_placeholders(&mut self, count: usize) -> Result<(), String> {
-        if self.drafts.len() + count > MOST_NODES {
-            return Err("too many nodes".to_owned());
-        }
-        let node = Node { threshold: T::INFINITY, slot: 0, child: 0 };
-        self.drafts.extend(std::iter::repeat_n(Draft { node, value: T::ZERO, leaf: 0 }, count));
+        self.trees.push(Tree { root: root as u32, depth, group });
         Ok(())
     }
 
-    /// Writes node `at` and gives its children in their final order.
-    fn place(&mut self, at: usize, child: u32, node: SourceNode<T>) -> Result<Option<[u32; 2]>, String> {
+    /// Makes room for nodes; gives the place of the first.
+    fn push_nodes(&mut self, count: usize) -> Result<usize, String> {
+        let first = self.drafts.len();
+        if first + count > MOST_NODES {
+            return Err("too many nodes".to_owned());
+        }
+        let node = Node { threshold: T::ZERO, slot: LEAF_SLOT, child: 0 };
+        self.drafts.extend(std::iter::repeat_n(Draft { node, leaf: 0 }, count));
+        Ok(first)
+    }
+
+    /// Writes node `at`, all but the place of its children; gives these in their final order.
+    fn place(&mut self, at: usize, node: SourceNode<T>) -> Result<Option<[u32; 2]>, String> {
         let (slot, threshold, children) = match node {
             SourceNode::Leaf { value, id } => {
                 if !value.to_f64().is_finite() {
                     return Err(format!("the value of leaf {id} is not a finite number"));
                 }
-                let node = Node { threshold: T::INFINITY, slot: 0, child: at as u32 };
-                self.drafts[at] = Draft { node, value, leaf: id };
+                let node = Node { threshold: value, slot: LEAF_SLOT, child: at as u32 };
+                self.drafts[at] = Draft { node, leaf: id };
                 return Ok(None);
             }
             SourceNode::Number { feature, threshold, missing, children: [left, right] } => {
@@ -135,13 +149,13 @@ impl<T: Float> Lowering<T> {
                 (0, T::from_f64(0.5), children)
             }
         };
-        self.drafts[at].node = Node { threshold, slot, child };
+        self.drafts[at].node = Node { threshold, slot, child: 0 };
         Ok(Some(children))
     }
 
     fn plain_slot(&mut self, feature: u32, kind: SlotKind) -> Result<u32, String> {
         self.check_feature(feature)?;
-        let next = self.plain.len() as u32;
+        let next = self.plain.len() as u32 + 1; // after the slot of leaves
         Ok(*self.plain.entry((feature, kind)).or_insert(next) * LANES as u32)
     }
 
@@ -168,7 +182,7 @@ impl<T: Float> Lowering<T> {
     pub(super) fn finish(mut self, base: Vec<T>) -> Result<Ensemble<T>, String> {
         let mut plain: Vec<_> = self.plain.into_iter().map(|(slot, at)| (at, slot)).collect();
         plain.sort_unstable_by_key(|(at, _)| *at);
-        let mut first = plain.len() as u32;
+        let mut first = plain.len() as u32 + 1;
         let mut memberships = Vec::new();
         let mut words_left = MEMBERSHIP_WORDS;
         let mut first_slots = vec![0; self.sets.len()];

@@ -24,6 +24,7 @@ trait Float: Real + std::ops::Neg<Output = Self> + std::ops::AddAssign + std::op
     const ZERO: Self;
     const ONE: Self;
     const INFINITY: Self;
+    const NEG_INFINITY: Self;
     /// The frame precision of this width.
     const PRECISION: Precision;
     /// The largest value below `self`.
@@ -36,6 +37,7 @@ impl Float for f32 {
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
     const INFINITY: Self = f32::INFINITY;
+    const NEG_INFINITY: Self = f32::NEG_INFINITY;
     const PRECISION: Precision = Precision::Single;
     fn below(self) -> Self {
         self.next_down()
@@ -49,6 +51,7 @@ impl Float for f64 {
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
     const INFINITY: Self = f64::INFINITY;
+    const NEG_INFINITY: Self = f64::NEG_INFINITY;
     const PRECISION: Precision = Precision::Double;
     fn below(self) -> Self {
         self.next_down()

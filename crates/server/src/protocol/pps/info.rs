@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use axum::extract::{RawPathParams, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use portend_core::{Label, ModelId, TargetKind};
 use serde_json::{Value, json};
 
-use super::{error_response, path_id};
+use super::{PathId, error_response};
 use crate::http::{self, App};
 use crate::repository::Entry;
 
 /// Facts on one model: the one named in the path, or the only one.
-pub(super) async fn info(State(app): State<Arc<App>>, path: RawPathParams) -> Response {
-    match app.repository.find(path_id(&path)) {
+pub(super) async fn info(State(app): State<Arc<App>>, PathId(id): PathId) -> Response {
+    match app.repository.find(id.as_deref()) {
         Ok((id, entry)) => http::json(StatusCode::OK, describe(id, entry).to_string()),
         Err(error) => error_response(&error),
     }

@@ -6,10 +6,12 @@ mod info;
 mod parameters;
 mod request;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{RawPathParams, Request, State};
+use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{any, get, post};
@@ -54,17 +56,27 @@ pub(crate) fn routes() -> Router<Arc<App>> {
 }
 
 /// The id in the path, if the route has one.
-fn path_id(parameters: &RawPathParams) -> Option<&str> {
-    parameters.iter().find(|(name, _)| *name == "id").map(|(_, value)| value)
+struct PathId(Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathId {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        Ok(Self(match RawPathParams::from_request_parts(parts, state).await {
+            Ok(parameters) => parameters.iter().find(|(name, _)| *name == "id").map(|(_, id)| id.to_owned()),
+            // Not text: there is no model of that name, and the look-up says so.
+            Err(_) => Some(String::new()),
+        }))
+    }
 }
 
 async fn predictions(
     State(app): State<Arc<App>>,
-    path: RawPathParams,
+    PathId(id): PathId,
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Response {
-    match predict(&app, path_id(&path), query.as_deref(), request).await {
+    match predict(&app, id.as_deref(), query.as_deref(), request).await {
         Ok(response) => response,
         Err(error) => error_response(&error),
     }
@@ -89,8 +101,8 @@ async fn predict(
 }
 
 /// Routes of model kinds that are not served yet.
-async fn not_offered(State(app): State<Arc<App>>, path: RawPathParams) -> Response {
-    let error = match app.repository.model(path_id(&path)) {
+async fn not_offered(State(app): State<Arc<App>>, PathId(id): PathId) -> Response {
+    let error = match app.repository.model(id.as_deref()) {
         Ok(_) => ServerError::BadParameter("not available for this model".to_owned()),
         Err(error) => error,
     };
@@ -117,7 +129,7 @@ pub(crate) async fn unknown_method(request: Request) -> Response {
 pub(crate) fn error_response(error: &ServerError) -> Response {
     let body = serde_json::json!({ "message": error.to_string() }).to_string();
     let mut response = json(error.status(), body);
-    if error.status() == StatusCode::SERVICE_UNAVAILABLE {
+    if matches!(error, ServerError::Loading(_)) {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
@@ -137,7 +149,7 @@ struct Chunks(std::collections::VecDeque<bytes::Bytes>);
 
 impl http_body::Body for Chunks {
     type Data = bytes::Bytes;
-    type Error = std::convert::Infallible;
+    type Error = Infallible;
 
     fn poll_frame(
         mut self: std::pin::Pin<&mut Self>,
