@@ -57,6 +57,8 @@ class Server:
 
     def __init__(self, name, command):
         self.name = name
+        # Portend listens before its model is loaded; the others load first.
+        self.ready = "/ready" if name == "portend" else "/ping"
         self.lines = []
         self.url = None
         self.heard = threading.Event()
@@ -90,12 +92,12 @@ class Server:
     def await_ping(self, deadline):
         while True:
             try:
-                if self.ask("GET", "/ping", 5)[0] == 200:
+                if self.ask("GET", self.ready, 5)[0] == 200:
                     return
             except (OSError, http.client.HTTPException):
                 pass
             if time.perf_counter() > deadline or self.process.poll() is not None:
-                sys.exit(f"{self.name} does not answer /ping:\n" + "".join(self.lines[-20:]))
+                sys.exit(f"{self.name} does not answer {self.ready}:\n" + "".join(self.lines[-20:]))
             time.sleep(0.001)
 
     def ask(self, method, path, limit, body=None, headers={}):

@@ -105,7 +105,8 @@ impl HttpService {
 /// Adds the headers that every answer has.
 fn stamp(response: &mut Response, took: Duration, request_id: u64) {
     let headers = response.headers_mut();
-    if let Ok(value) = HeaderValue::try_from(format!("{:.3}", took.as_secs_f64() * 1000.0)) {
+    let micros = took.as_micros();
+    if let Ok(value) = HeaderValue::try_from(format!("{}.{:03}", micros / 1000, micros % 1000)) {
         headers.insert(pps::EXECUTION_TIME, value);
     }
     if let Ok(value) = HeaderValue::try_from(format!("{request_id:016x}")) {

@@ -111,7 +111,10 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, ServerError>) -> Result<T, Server
 /// All rows are decoded before any is scored, so that a bad last row is an error and never half an answer.
 fn run(model: &Model, exchange: &impl Exchange, parts: usize) -> Result<Answer, ServerError> {
     let frames = exchange.decode(model, parts)?;
-    let mut head = Vec::new();
+    let blocks = blocks(&frames, (BLOCK_VALUES / model.target.width()).clamp(1, BLOCK_ROWS));
+    let room =
+        |block: Option<&Block<'_>>| block.map_or(0, |b| b.rows.len() * (96 + 32 * model.target.width()));
+    let mut head = Vec::with_capacity(room(blocks.first()) + 64);
     if let Some(first) = frames.first() {
         exchange.encode_head(model, first, &mut head);
     }
@@ -119,10 +122,9 @@ fn run(model: &Model, exchange: &impl Exchange, parts: usize) -> Result<Answer, 
         let predictions = model.predict(block.frame, block.rows.clone());
         exchange.encode_rows(model, block, &predictions, out);
     };
-    let blocks = blocks(&frames, (BLOCK_VALUES / model.target.width()).clamp(1, BLOCK_ROWS));
     let mut chunks: Vec<Vec<u8>> = if parts > 1 && blocks.len() > 1 {
         let encoded = blocks.par_iter().map(|block| {
-            let mut out = Vec::new();
+            let mut out = Vec::with_capacity(room(Some(block)));
             encode(block, &mut out);
             out
         });

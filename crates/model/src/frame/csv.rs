@@ -123,32 +123,41 @@ struct Header<'a> {
 impl<'a> Header<'a> {
     /// Reads the header row; also gives where the rows start.
     fn read(text: &str, inputs: &'a Inputs, keep: &Keep) -> Result<(Self, usize), DataError> {
-        let (names, start) = read_names(text)?;
-        inputs.check_count(names.len())?;
+        let mut header =
+            Self { inputs, fields: Vec::with_capacity(inputs.columns().len()), kept: Vec::new() };
         let mut present = vec![false; inputs.columns().len()];
         let mut unused = HashSet::new();
-        let mut kept = Vec::new();
-        let mut fields = Vec::with_capacity(names.len());
-        for (position, name) in names.into_iter().enumerate() {
-            let input = inputs.find(&name, position);
-            let twice = match input {
-                Some(input) => std::mem::replace(&mut present[input], true),
-                None => !unused.insert(name.clone()),
-            };
-            if twice {
-                return Err(DataError::DuplicateColumn { name: name.into_owned() });
-            }
-            let numeric = input.is_some_and(|i| matches!(inputs.columns()[i].kind, InputKind::Number));
-            let keep = keep.wants(&name).then(|| {
-                kept.push(TextColumn::new(name));
-                kept.len() as u32 - 1
-            });
-            let quick = numeric && keep.is_none();
-            fields.push(Field { input: input.map(|i| i as u32), keep, quick, literal: numeric });
-        }
-        keep.check_found(&kept)?;
+        let start = each_name(text, |name| header.add(name, keep, &mut present, &mut unused))?;
+        inputs.check_count(header.fields.len())?;
+        keep.check_found(&header.kept)?;
         inputs.check_present(&present)?;
-        Ok((Self { inputs, fields, kept }, start))
+        Ok((header, start))
+    }
+
+    /// Adds a column; one that was there already is an error.
+    fn add<'t>(
+        &mut self,
+        name: Cow<'t, str>,
+        keep: &Keep,
+        present: &mut [bool],
+        unused: &mut HashSet<Cow<'t, str>>,
+    ) -> Result<(), DataError> {
+        let input = self.inputs.find(&name, self.fields.len());
+        let twice = match input {
+            Some(input) => std::mem::replace(&mut present[input], true),
+            None => !unused.insert(name.clone()),
+        };
+        if twice {
+            return Err(DataError::DuplicateColumn { name: name.into_owned() });
+        }
+        let numeric = input.is_some_and(|i| matches!(self.inputs.columns()[i].kind, InputKind::Number));
+        let keep = keep.wants(&name).then(|| {
+            self.kept.push(TextColumn::new(name));
+            self.kept.len() as u32 - 1
+        });
+        let quick = numeric && keep.is_none();
+        self.fields.push(Field { input: input.map(|i| i as u32), keep, quick, literal: numeric });
+        Ok(())
     }
 
     /// Decodes rows that start at a row's start.
@@ -323,8 +332,11 @@ fn take_name(text: &str, at: usize) -> Result<(Cow<'_, str>, usize), Failure> {
     Ok((if plain { Cow::Borrowed(&text[at..end]) } else { Cow::Owned(name.to_owned()) }, end))
 }
 
-/// The names in the header row, and where the rows start.
-fn read_names(text: &str) -> Result<(Vec<Cow<'_, str>>, usize), DataError> {
+/// Gives the names in the header row to `add`, and says where the rows start.
+fn each_name<'t>(
+    text: &'t str,
+    mut add: impl FnMut(Cow<'t, str>) -> Result<(), DataError>,
+) -> Result<usize, DataError> {
     let bytes = text.as_bytes();
     let mut at = 0;
     while let Some(next) = blank_line(bytes, at) {
@@ -333,15 +345,14 @@ fn read_names(text: &str) -> Result<(Vec<Cow<'_, str>>, usize), DataError> {
     if text[at..].trim_ascii().is_empty() {
         return Err(DataError::Empty);
     }
-    let mut names = Vec::new();
     loop {
         let (name, end) = take_name(text, at).map_err(|_| DataError::Malformed {
             line: lines(&text[..at]) + 1,
             reason: "a quoted column name is not closed".to_owned(),
         })?;
-        names.push(name);
+        add(name)?;
         match (line_end(bytes, end), bytes.get(end)) {
-            (Some(next), _) => return Ok((names, next)),
+            (Some(next), _) => return Ok(next),
             (None, Some(b',')) => at = end + 1,
             _ => {
                 let reason = "text after the closing quote of a column name".to_owned();
