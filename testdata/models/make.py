@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Write the golden model cases under testdata/models/.
 
-    python make.py [case ...]
+    python make.py [case ...]            write cases
+    python make.py --check [case ...]    ask the libraries again about the committed models
 
 Each case is a folder with a Portend package (package/), raw input rows
 (rows.csv) and what the library that wrote the model says about those rows
 (expected.json).  Without arguments every case is written that the installed
 libraries can write; the rest is skipped with a line that says so.  The same
-command writes the same bytes every time.
+command writes the same bytes every time on one kind of processor.
 
 One virtual environment per pin file, because a case belongs to one release:
 
@@ -601,10 +602,13 @@ class XGBoost:
 
     kind = "xgboost"
 
-    def __init__(self, spec):
+    def __init__(self, spec, saved=None):
         import xgboost
 
         self.lib, self.spec = xgboost, spec
+        if saved:
+            self.booster = xgboost.Booster(model_file=saved)
+            return
         params = {"nthread": 1, "seed": 7, "tree_method": "hist", **spec.params}
         self.booster = xgboost.train(params, self.dmatrix(spec.table, spec.y), spec.rounds)
 
@@ -655,10 +659,13 @@ class LightGBM:
 
     kind = "lightgbm"
 
-    def __init__(self, spec):
+    def __init__(self, spec, saved=None):
         import lightgbm
 
         self.lib, self.spec = lightgbm, spec
+        if saved:
+            self.booster = lightgbm.Booster(model_file=saved)
+            return
         params = {"num_threads": 1, "seed": 7, "deterministic": True, "force_row_wise": True,
                   "verbosity": -1, **spec.params}  # fmt: skip
         names = list(spec.table)
@@ -840,27 +847,47 @@ def write_case(name, library, function):
     spec = function()
     model = LIBRARIES[library](spec)
     write(folder / "rows.csv", csv_text(sample_rows(spec, model.splits())))
-    with open(folder / "rows.csv", encoding="utf-8", newline="") as file:
-        rows = read_table(file)
+    rows = read_rows(folder)
     write_package(folder / "package", name, spec, model, rows)
 
+    answers, shape = expected(library, spec, model, rows)
+    write(folder / "expected.json", answers)
+    write(
+        folder / "README.md",
+        f"# {name}: {spec.title}\n\n{spec.about}\n\n"
+        f"Written by {library} {model.lib.__version__}: {shape[1]} trees, {shape[0]} rows.\n",
+    )
+    return f"{shape[0]} rows, {shape[1]} trees"
+
+
+def read_rows(folder):
+    with open(folder / "rows.csv", encoding="utf-8", newline="") as file:
+        return read_table(file)
+
+
+def expected(library, spec, model, rows):
+    """What the library answers, as text, and its numbers of rows and trees."""
     margins, predictions, leaves = model.predict(rows)
     leaves = leaves.reshape(len(margins), -1).astype(int)
-    title = f"{library} {model.lib.__version__}"
     parts = [
-        f'{{"library": {json.dumps(title)}',
+        f'{{"library": {json.dumps(f"{library} {model.lib.__version__}")}',
         f'"task": {json.dumps(spec.task)}',
         f'"margins": {json_rows(nested(margins))}',
         f'"predictions": {json_rows(outputs(spec, predictions))}',
         f'"leaves": {json_rows(nested(leaves))}}}\n',
     ]
-    write(folder / "expected.json", ",\n".join(parts))
-    write(
-        folder / "README.md",
-        f"# {name}: {spec.title}\n\n{spec.about}\n\n"
-        f"Written by {title}: {leaves.shape[1]} trees, {len(rows[next(iter(rows))])} rows.\n",
-    )
-    return f"{len(margins)} rows, {leaves.shape[1]} trees"
+    return ",\n".join(parts), leaves.shape
+
+
+def check_case(name, library, function):
+    """Ask the library again about the committed model; training anew could differ between processors."""
+    folder = HERE / name
+    spec = function()
+    saved = next((folder / "package" / "model").iterdir())
+    answers, shape = expected(library, spec, LIBRARIES[library](spec, str(saved)), read_rows(folder))
+    if answers != (folder / "expected.json").read_text(encoding="utf-8"):
+        sys.exit(f"{name}: expected.json is not what {library} answers")
+    return f"{shape[0]} rows, {shape[1]} trees, as the library answers"
 
 
 def installed(library):
@@ -873,13 +900,16 @@ def installed(library):
 
 
 def main(wanted):
+    work = write_case
+    if "--check" in wanted:
+        work, wanted = check_case, [name for name in wanted if name != "--check"]
     if unknown := set(wanted) - set(CASES):
         sys.exit(f"no such case: {', '.join(sorted(unknown))}")
     for name, (library, version, function) in CASES.items():
         if wanted and name not in wanted:
             continue
         if installed(library).startswith(version):
-            print(f"{name}: {write_case(name, library, function)}", flush=True)
+            print(f"{name}: {work(name, library, function)}", flush=True)
         elif wanted:
             sys.exit(f"{name} needs {library} {version}x, found {installed(library) or 'none'}")
         else:
