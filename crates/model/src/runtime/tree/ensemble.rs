@@ -71,11 +71,10 @@ impl<T: Float> Ensemble<T> {
         base: Vec<T>,
     ) -> Result<Self, String> {
         let (count, width) = (drafts.len(), slots.len() * LANES);
-        let node_fits = |d: &Draft<T>| {
-            let leaf = d.node.slot == LEAF_SLOT;
-            let last_child = d.node.child as usize + usize::from(!leaf);
-            last_child < count && d.node.slot as usize + LANES <= width
-        };
+        // With the padding below, the node after any child exists as well: whatever the slots hold, even a leaf's
+        // step stays inside.
+        let node_fits =
+            |d: &Draft<T>| (d.node.child as usize) < count && d.node.slot as usize + LANES <= width;
         if !drafts.iter().all(node_fits) {
             return Err("a node refers to a node or feature that does not exist".to_owned());
         }
@@ -85,9 +84,10 @@ impl<T: Float> Ensemble<T> {
         if !trees.iter().all(|t| (t.root as usize) < count && (t.group as usize) < base.len()) {
             return Err("a tree has no nodes or adds to an output that does not exist".to_owned());
         }
+        let padding = Node { threshold: T::ZERO, slot: LEAF_SLOT, child: 0 };
         Ok(Self {
             slots,
-            nodes: drafts.iter().map(|d| d.node).collect(),
+            nodes: drafts.iter().map(|d| d.node).chain([padding]).collect(),
             leaves: drafts.iter().map(|d| d.leaf).collect(),
             steps: trees.iter().map(|t| t.depth as usize).sum(),
             trees,

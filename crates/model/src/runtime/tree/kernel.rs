@@ -143,8 +143,8 @@ fn walk_row<T: Float>(ensemble: &Ensemble<T>, group: &[T], mut reach: impl FnMut
 ///
 /// # Safety
 /// `at` is a root of the ensemble or was returned by a step, `lane` is below [`LANES`] and `group` has [`LANES`] values
-/// for every slot of the ensemble. By the checks of [`Ensemble::new`] the node's slot and both its children
-/// exist; a leaf has no right child, and none is taken because minus infinity is greater than nothing.
+/// for every slot of the ensemble. By the checks of [`Ensemble::new`] the node's slot, its child and the node after
+/// its child exist, so that any step stays inside, whatever the slots hold.
 #[inline(always)]
 unsafe fn step<T: Float>(ensemble: &Ensemble<T>, at: u32, group: &[T], lane: usize) -> u32 {
     // SAFETY: as stated above.
