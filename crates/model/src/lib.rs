@@ -10,5 +10,5 @@ pub mod runtime;
 
 pub use error::{DataError, LoadError};
 pub use model::Model;
-pub use package::{Package, PackageKind};
+pub use package::Package;
 pub use predictions::Predictions;

@@ -30,22 +30,10 @@ const MOST_TEXT_BYTES: u64 = 64 << 20;
 /// Characters of an error text.
 const MOST_REASON: usize = 600;
 
-/// What a package is on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PackageKind {
-    /// A zip archive.
-    Archive,
-    /// A directory.
-    Directory,
-    /// A model file without a manifest.
-    ModelFile,
-}
-
 /// An opened package whose container and checksums were found right. Files are read when asked for.
 #[derive(Debug)]
 pub struct Package {
     path: PathBuf,
-    kind: PackageKind,
     manifest: Option<Manifest>,
     files: Files,
 }
@@ -54,6 +42,7 @@ pub struct Package {
 enum Files {
     Archive(Box<archive::Archive>),
     Folder(folder::Folder),
+    /// None: the path is a model file without a manifest.
     Bare,
 }
 
@@ -66,15 +55,15 @@ impl Package {
             let reason = "it is neither a file nor a directory".to_owned();
             return Err(LoadError::NotAModel { path: path.to_owned(), reason });
         }
-        let (kind, files) = if on_disk.is_dir() {
-            (PackageKind::Directory, Files::Folder(folder::Folder::open(path)?))
+        let files = if on_disk.is_dir() {
+            Files::Folder(folder::Folder::open(path)?)
         } else if starts_with(path, b"PK\x03\x04")? || has_package_extension(path) {
-            (PackageKind::Archive, Files::Archive(Box::new(archive::Archive::open(path)?)))
+            Files::Archive(Box::new(archive::Archive::open(path)?))
         } else {
-            (PackageKind::ModelFile, Files::Bare)
+            Files::Bare
         };
-        let mut package = Self { path: path.to_owned(), kind, manifest: None, files };
-        if kind != PackageKind::ModelFile {
+        let mut package = Self { path: path.to_owned(), manifest: None, files };
+        if !matches!(package.files, Files::Bare) {
             package.verify_checksums()?;
             package.manifest = Some(package.read_manifest()?);
         }
@@ -94,11 +83,6 @@ impl Package {
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// What it is on disk.
-    pub fn kind(&self) -> PackageKind {
-        self.kind
     }
 
     pub(crate) fn manifest(&self) -> Option<&Manifest> {
