@@ -24,6 +24,16 @@ pub(crate) enum ServerError {
         /// Whether only the decompressed body is too large.
         unpacked: bool,
     },
+    /// The answer would be too large.
+    #[error(
+        "the answer would be larger than {} MiB, because it repeats the names of columns in every row: send fewer rows, \
+         pass fewer columns through, or accept text/csv",
+        .limit >> 20
+    )]
+    AnswerTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// A content type or encoding that is not read.
     #[error("{0}")]
     UnsupportedMediaType(String),
@@ -56,7 +66,7 @@ impl ServerError {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::BadBody(_) => StatusCode::BAD_REQUEST,
-            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge { .. } | Self::AnswerTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BadParameter(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Loading(_) | Self::LoadFailed { .. } => StatusCode::SERVICE_UNAVAILABLE,

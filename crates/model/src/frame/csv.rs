@@ -103,6 +103,9 @@ fn split(body: &str, parts: usize) -> Vec<&str> {
     cut
 }
 
+/// More columns than any model has features are taken for an attack on memory.
+const MOST_COLUMNS: usize = 1 << 20;
+
 /// What becomes of the cells of one column of the request.
 #[derive(Debug, Clone, Copy)]
 struct Field {
@@ -142,6 +145,10 @@ impl<'a> Header<'a> {
         present: &mut [bool],
         unused: &mut HashSet<Cow<'t, str>>,
     ) -> Result<(), DataError> {
+        if self.fields.len() == MOST_COLUMNS {
+            let reason = format!("the header has more than {MOST_COLUMNS} columns");
+            return Err(DataError::Malformed { line: 1, reason });
+        }
         let input = self.inputs.find(&name, self.fields.len());
         let twice = match input {
             Some(input) => std::mem::replace(&mut present[input], true),

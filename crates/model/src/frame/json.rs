@@ -8,7 +8,10 @@ use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{Frame, InputKind, Inputs, Keep, Matching, Precision, Real, Table, TextCell, TextColumn};
+use super::{
+    Frame, InputKind, Inputs, Keep, MOST_KEPT_CELLS, Matching, Precision, Real, TABLE_LIMIT_MIB, Table,
+    TextCell, TextColumn,
+};
 use crate::error::DataError;
 
 /// Decodes `text` into one frame with its rows in order.
@@ -109,12 +112,23 @@ impl<'a, T: Real> Rows<'a, T> {
                 None => return Ok(None),
             },
         };
+        if known.is_none() {
+            self.check_kept()?;
+        }
         let seen = &mut self.fields[field].row;
         if *seen == self.rows + 1 {
             return Err(DataError::DuplicateColumn { name: key.to_owned() });
         }
         *seen = self.rows + 1;
         Ok(Some(field))
+    }
+
+    /// Each record may name other keys to repeat: columns times rows grow faster than the text.
+    fn check_kept(&self) -> Result<(), DataError> {
+        if self.kept.len().saturating_mul(self.rows + 1) > MOST_KEPT_CELLS {
+            return Err(DataError::TooManyRows { limit_mib: TABLE_LIMIT_MIB });
+        }
+        Ok(())
     }
 
     fn new_field(&mut self, key: &str, position: usize) -> Option<usize> {
@@ -204,7 +218,7 @@ impl<'de, T: Real> Visitor<'de> for Rows<'_, T> {
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Self, A::Error> {
         loop {
-            if let Err(error) = self.table.reserve(self.rows) {
+            if let Err(error) = self.table.reserve(self.rows).and_then(|()| self.check_kept()) {
                 return Err(self.fail(error));
             }
             if list.next_element_seed(Record(&mut self))?.is_none() {
@@ -388,7 +402,7 @@ mod tests {
     fn kept_values_stay_what_they_are() {
         check(
             r#"[{"a":1.5,"c":"x","id":7},{"a":2,"c":"x"},{"id":"q","c":"x","a":true}]"#,
-            &Keep::Named(vec!["id".into(), "a".into()]),
+            &Keep::Named(["id".into(), "a".into()].into()),
             Ok(&[
                 "1.5|0.0|Literal(\"1.5\")|Literal(\"7\")",
                 "2.0|0.0|Literal(\"2\")|Missing",

@@ -10,10 +10,15 @@ mod text;
 pub use inputs::{Input, InputKind, Inputs, Levels, Matching};
 pub use text::{TextCell, TextColumn};
 
+use std::collections::{BTreeSet, HashSet};
+
 use crate::error::DataError;
 
 /// The table of one request (or one part of it) takes at most this much memory.
 const TABLE_LIMIT_MIB: usize = 512;
+
+/// Columns to repeat have at most this many cells together, which is as much memory again.
+const MOST_KEPT_CELLS: usize = (TABLE_LIMIT_MIB << 20) / 8;
 
 /// The floating point width that a runtime reads and answers in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +117,7 @@ pub enum Keep {
     /// Every column of the request.
     All,
     /// These columns; one that the request does not have is an error.
-    Named(Vec<String>),
+    Named(BTreeSet<String>),
 }
 
 impl Keep {
@@ -120,13 +125,14 @@ impl Keep {
         match self {
             Self::None => false,
             Self::All => true,
-            Self::Named(names) => names.iter().any(|n| n == name),
+            Self::Named(names) => names.contains(name),
         }
     }
 
     fn check_found(&self, found: &[TextColumn]) -> Result<(), DataError> {
         let Self::Named(names) = self else { return Ok(()) };
-        let absent: Vec<_> = names.iter().filter(|&n| found.iter().all(|c| c.name != *n)).cloned().collect();
+        let found: HashSet<&str> = found.iter().map(|column| column.name.as_str()).collect();
+        let absent: Vec<_> = names.iter().filter(|name| !found.contains(name.as_str())).cloned().collect();
         if absent.is_empty() { Ok(()) } else { Err(DataError::PassthroughMissing { names: absent }) }
     }
 }

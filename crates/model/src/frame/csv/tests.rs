@@ -72,7 +72,7 @@ fn quoted_cells_hold_anything() {
 
 #[test]
 fn kept_columns_are_repeated_as_they_came() {
-    let keep = Keep::Named(vec!["a".into(), "id".into()]);
+    let keep = Keep::Named(["a".into(), "id".into()].into());
     check(
         "id,a,c\n\"q\"\"1\",01,x\n,1.50,x\n",
         &keep,

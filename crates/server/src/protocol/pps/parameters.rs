@@ -1,6 +1,8 @@
 //! The query parameters of the prediction routes: all are known and checked; those that ask for explanations or
 //! time series are refused while no model offers them. Texts of errors are the original's where it has them.
 
+use std::collections::BTreeSet;
+
 use portend_core::{Target, TargetKind};
 use portend_model::frame::Keep;
 
@@ -87,12 +89,8 @@ fn value<'g>(given: &'g [(&str, String)], key: &str) -> Option<&'g str> {
 }
 
 fn keep(given: &[(&str, String)]) -> Result<Keep, ServerError> {
-    let mut names: Vec<String> = Vec::new();
-    for (_, value) in given.iter().filter(|(name, _)| *name == "passthroughColumns") {
-        if !names.contains(value) {
-            names.push(value.clone());
-        }
-    }
+    let columns = given.iter().filter(|(name, _)| *name == "passthroughColumns");
+    let names: BTreeSet<String> = columns.map(|(_, value)| value.clone()).collect();
     match (value(given, "passthroughColumnsSet"), names.is_empty()) {
         (Some(_), false) => {
             Err(refused("passthroughColumnsSet", "not allowed together with passthroughColumns"))
@@ -248,7 +246,7 @@ mod tests {
             Ok((Keep::None, None)),
         );
         check("passthroughColumns=a&passthroughColumns=b%20%C3%BC&passthroughColumns=a&decimalsNumber=15", {
-            Ok((Keep::Named(vec!["a".into(), "b ü".into()]), Some(15)))
+            Ok((Keep::Named(["a".into(), "b ü".into()].into()), Some(15)))
         });
         check("passthroughColumnsSet=all", Ok((Keep::All, None)));
     }
