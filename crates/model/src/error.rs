@@ -1,6 +1,7 @@
 //! What can go wrong: with a package while it is loaded, and with rows while they are read.
 //! Which HTTP status a failure becomes is decided by the server.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// Why a package or model file was not loaded. Each text names the thing and, where one exists, the remedy.
@@ -79,7 +80,7 @@ pub enum DataError {
     #[error("the request body is empty: send a header line and rows, or a list of records")]
     Empty,
     /// The text is not CSV or JSON of the expected form.
-    #[error("line {line}: {reason}")]
+    #[error("line {line}: {}", shown(.reason, MOST_REASON))]
     Malformed {
         /// Where.
         line: usize,
@@ -97,7 +98,7 @@ pub enum DataError {
         found: usize,
     },
     /// A name occurs twice among the columns or in one record.
-    #[error("column '{name}' occurs more than once")]
+    #[error("column '{}' occurs more than once", shown(.name, MOST_NAME))]
     DuplicateColumn {
         /// The name.
         name: String,
@@ -129,7 +130,10 @@ pub enum DataError {
         value: String,
     },
     /// A cell holds a list or an object.
-    #[error("column '{column}', row {row}: a record is flat, lists and objects are not values")]
+    #[error(
+        "column '{}', row {row}: a record is flat, lists and objects are not values",
+        shown(.column, MOST_NAME)
+    )]
     Nested {
         /// The column.
         column: String,
@@ -139,7 +143,7 @@ pub enum DataError {
     /// Columns asked to be passed through are not in the request.
     #[error(
         "passthroughColumns do not match columns, columns expected but not found: [{}]",
-        .names.iter().map(|n| format!("'{n}'")).collect::<Vec<_>>().join(", ")
+        listed(.names)
     )]
     PassthroughMissing {
         /// The columns.
@@ -167,8 +171,29 @@ impl DataError {
     }
 
     pub(crate) fn not_a_number(column: &str, row: usize, value: &str) -> Self {
-        let shown: String = value.chars().take(40).collect();
-        let value = if shown.len() < value.len() { format!("{shown}…") } else { shown };
+        let value = shown(value, MOST_NAME).into_owned();
         Self::NotANumber { column: column.to_owned(), row, value }
     }
+}
+
+/// Characters of a name or cell, and of a reason, that are repeated in an error: a request may be megabytes of name.
+const MOST_NAME: usize = 40;
+const MOST_REASON: usize = 200;
+/// Names that are listed.
+const MOST_NAMES: usize = 20;
+
+fn shown(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
+
+fn listed(names: &[String]) -> String {
+    let mut list: Vec<_> =
+        names.iter().take(MOST_NAMES).map(|name| format!("'{}'", shown(name, MOST_NAME))).collect();
+    if names.len() > MOST_NAMES {
+        list.push(format!("… {} in all", names.len()));
+    }
+    list.join(", ")
 }

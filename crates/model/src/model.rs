@@ -8,7 +8,7 @@ use std::path::Path;
 use portend_core::{Dtype, Feature, Label, Target, TargetKind};
 
 use crate::error::{DataError, LoadError};
-use crate::frame::{Frame, Inputs, Keep, Matching, Precision, csv, json};
+use crate::frame::{Frame, Inputs, Keep, Matching, Precision, csv, json, underscored};
 use crate::package::{Package, shortened, twice};
 use crate::predictions::Predictions;
 use crate::runtime::{self, ModelFeature, Output, Prepared, Runtime, Task};
@@ -68,8 +68,7 @@ impl Model {
             None => bare_target(default_target, prepared.task),
         };
         let described = manifest.map(|m| m.features()).transpose()?.unwrap_or_default();
-        let matching =
-            if described.is_empty() && !prepared.named { Matching::Position } else { Matching::Name };
+        let matching = if described.is_empty() { prepared.matching } else { Matching::Name };
         let features = join_features(described, &prepared)?;
         let missing_words = manifest.map(|m| m.missing_values.clone()).unwrap_or_default();
         Ok(Self {
@@ -186,17 +185,18 @@ fn join_features(described: Vec<Feature>, prepared: &Prepared) -> Result<Vec<Fea
     if let Some(i) = twice(described.iter().map(|f| &f.name)) {
         return Err(format!("feature '{}' is described twice", described[i].name));
     }
-    if !prepared.named {
+    if prepared.matching == Matching::Position {
         let (described_count, count) = (described.len(), prepared.features.len());
         if described_count != count {
             return Err(format!("{described_count} features are described, the model has {count}"));
         }
         return described.into_iter().zip(&prepared.features).map(|(d, f)| complete(d, f)).collect();
     }
-    // LightGBM keeps names with their white space replaced; a name as it is goes before one so changed
-    let mut by_name: HashMap<String, &Feature> =
-        described.iter().map(|d| (d.name.replace(char::is_whitespace, "_"), d)).collect();
-    by_name.extend(described.iter().map(|d| (d.name.clone(), d)));
+    let mut by_name: HashMap<String, &Feature> = HashMap::new();
+    if prepared.matching == Matching::NameUnderscored {
+        by_name.extend(described.iter().map(|d| (underscored(&d.name), d)));
+    }
+    by_name.extend(described.iter().map(|d| (d.name.clone(), d))); // a name as it is goes before one so changed
     let find = |feature: &ModelFeature| match by_name.get(&feature.name) {
         Some(found) => complete((*found).clone(), feature),
         None => Err(format!("the model's feature '{}' is not described", feature.name)),

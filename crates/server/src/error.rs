@@ -26,8 +26,8 @@ pub(crate) enum ServerError {
     },
     /// The answer would be too large.
     #[error(
-        "the answer would be larger than {} MiB, because it repeats the names of columns in every row: send fewer rows, \
-         pass fewer columns through, or accept text/csv",
+        "the answer would be larger than {} MiB: send fewer rows at a time, pass fewer columns through, or accept \
+         text/csv",
         .limit >> 20
     )]
     AnswerTooLarge {

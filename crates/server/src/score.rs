@@ -23,6 +23,10 @@ pub(crate) trait Exchange: Send + Sync + 'static {
     /// Decodes the request into at most `parts` frames. With more than one part, this runs on a scoring thread.
     fn decode(&self, model: &Model, parts: usize) -> Result<Vec<Frame>, ServerError>;
 
+    /// About how many bytes a row of the answer takes, beside the text of cells that it repeats: what the answer is
+    /// bounded by, and the room that is made for it.
+    fn row_bytes(&self, model: &Model, first: &Frame) -> usize;
+
     /// Writes what stands before the first row.
     fn encode_head(&self, model: &Model, first: &Frame, out: &mut Vec<u8>);
 
@@ -54,6 +58,9 @@ const SMALL_BYTES: usize = 64 << 10;
 const SMALL_NANOSECONDS: f64 = 500_000.0;
 /// About what decoding a byte takes.
 const BYTE_NANOSECONDS: f64 = 2.0;
+
+/// An answer takes about this much memory at most: rows can be far smaller than their answers.
+const ANSWER_LIMIT: usize = 512 << 20;
 
 /// Rows scored and encoded as one piece of work, fewer when a row has many values.
 const BLOCK_ROWS: usize = 4096;
@@ -111,10 +118,14 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, ServerError>) -> Result<T, Server
 /// All rows are decoded before any is scored, so that a bad last row is an error and never half an answer.
 fn run(model: &Model, exchange: &impl Exchange, parts: usize) -> Result<Answer, ServerError> {
     let frames = exchange.decode(model, parts)?;
+    let rows: usize = frames.iter().map(Frame::rows).sum();
+    let row_bytes = frames.first().map_or(0, |first| exchange.row_bytes(model, first));
+    if rows.saturating_mul(row_bytes) > ANSWER_LIMIT {
+        return Err(ServerError::AnswerTooLarge { limit: ANSWER_LIMIT });
+    }
     let blocks = blocks(&frames, (BLOCK_VALUES / model.target.width()).clamp(1, BLOCK_ROWS));
-    let room =
-        |block: Option<&Block<'_>>| block.map_or(0, |b| b.rows.len() * (96 + 32 * model.target.width()));
-    let mut head = Vec::with_capacity(room(blocks.first()) + 64);
+    let room = |block: &Block<'_>| block.rows.len() * row_bytes;
+    let mut head = Vec::with_capacity(blocks.first().map_or(0, room) + 64);
     if let Some(first) = frames.first() {
         exchange.encode_head(model, first, &mut head);
     }
@@ -124,7 +135,7 @@ fn run(model: &Model, exchange: &impl Exchange, parts: usize) -> Result<Answer, 
     };
     let mut chunks: Vec<Vec<u8>> = if parts > 1 && blocks.len() > 1 {
         let encoded = blocks.par_iter().map(|block| {
-            let mut out = Vec::with_capacity(room(Some(block)));
+            let mut out = Vec::with_capacity(room(block));
             encode(block, &mut out);
             out
         });

@@ -7,7 +7,9 @@ use std::collections::HashSet;
 
 use rayon::prelude::*;
 
-use super::{Frame, InputKind, Inputs, Keep, Precision, Real, Table, TextCell, TextColumn, number};
+use super::{
+    Frame, InputKind, Inputs, Keep, Precision, Real, Table, TextCell, TextColumn, most_rows, number,
+};
 use crate::error::DataError;
 
 /// Decodes `text` into at most `parts` frames that hold its rows in order (one frame without rows when there
@@ -27,17 +29,22 @@ fn decode_as<T: Real>(
 ) -> Result<Vec<Frame>, DataError> {
     let (header, start) = Header::read(text, inputs, keep)?;
     let body = &text[start..];
-    if parts > 1 {
-        let cut = split(body, parts);
-        let frames: Vec<_> = cut.par_iter().map(|part| header.decode::<T>(part)).collect();
-        let whole = match first_failure(frames, &cut) {
-            Ok(frames) => return Ok(frames),
-            Err(Failure::Cut) => header.decode::<T>(body),
-            Err(Failure::Data(error)) => Err(Failure::Data(error)),
-        };
-        return finish(whole, text, start);
+    let cut = if parts > 1 { split(body, parts) } else { vec![body] };
+    let rows: Vec<usize> = match cut.as_slice() {
+        [one] => vec![header.rows_at_most(one)],
+        many => many.par_iter().map(|part| header.rows_at_most(part)).collect(),
+    };
+    let all: usize = rows.iter().sum();
+    // The parts together may take what a request may take; if they might take more, it is decoded as a whole.
+    if cut.len() == 1 || all > most_rows::<T>(inputs.columns().len(), header.kept.len()) {
+        return finish(header.decode::<T>(body, all), text, start);
     }
-    finish(header.decode::<T>(body), text, start)
+    let frames = cut.par_iter().zip(rows).map(|(part, rows)| header.decode::<T>(part, rows)).collect();
+    match first_failure(frames, &cut) {
+        Ok(frames) => Ok(frames),
+        Err(Failure::Cut) => finish(header.decode::<T>(body, all), text, start),
+        Err(Failure::Data(error)) => finish(Err(Failure::Data(error)), text, start),
+    }
 }
 
 /// Makes the outcome of the whole body the outcome of the request.
@@ -167,12 +174,16 @@ impl<'a> Header<'a> {
         Ok(())
     }
 
-    /// Decodes rows that start at a row's start.
-    fn decode<T: Real>(&self, part: &str) -> Result<Frame, Failure> {
+    /// A bound of the rows in `part`: a row takes at least a byte a column (its commas and line end), and no row but
+    /// the last lacks a line end.
+    fn rows_at_most(&self, part: &str) -> usize {
+        (lines(part) + 1).min(part.len() / self.fields.len() + 1)
+    }
+
+    /// Decodes rows that start at a row's start, of which there are at most `rows`.
+    fn decode<T: Real>(&self, part: &str, rows: usize) -> Result<Frame, Failure> {
         let bytes = part.as_bytes();
-        // A row takes at least a byte a column (its commas and line end), and no row lacks a line end.
-        let most_rows = (lines(part) + 1).min(bytes.len() / self.fields.len() + 1);
-        let mut table = Table::<T>::new(self.inputs.columns().len(), most_rows);
+        let mut table = Table::<T>::new(self.inputs.columns().len(), rows);
         let mut kept = self.kept.clone();
         let mut unquoted = String::new();
         let (mut at, mut row) = (0, 0);
@@ -181,7 +192,7 @@ impl<'a> Header<'a> {
                 at = next;
                 continue;
             }
-            table.reserve(row).map_err(Failure::Data)?;
+            table.check_room(row, kept.len()).map_err(Failure::Data)?;
             at = self.decode_row(part, at, row, &mut table, &mut kept, &mut unquoted)?;
             row += 1;
         }
@@ -357,6 +368,10 @@ fn each_name<'t>(
             line: lines(&text[..at]) + 1,
             reason: "a quoted column name is not closed".to_owned(),
         })?;
+        if matches!(name, Cow::Borrowed(name) if memchr::memchr(b'\r', name.as_bytes()).is_some()) {
+            let reason = "a carriage return stands alone in the header: end lines with LF or CRLF".to_owned();
+            return Err(DataError::Malformed { line: lines(&text[..at]) + 1, reason });
+        }
         add(name)?;
         match (line_end(bytes, end), bytes.get(end)) {
             (Some(next), _) => return Ok(next),

@@ -12,6 +12,8 @@ use crate::error::DataError;
 pub enum Matching {
     /// By name; columns that no input names are ignored.
     Name,
+    /// By name, where white space in a column's name may stand as `_` in the input's: LightGBM keeps names so.
+    NameUnderscored,
     /// By position; the counts must agree. For model files that carry no names.
     Position,
 }
@@ -70,9 +72,13 @@ impl Inputs {
     /// order, and then no look-up is needed.
     pub(super) fn find(&self, name: &str, position: usize) -> Option<usize> {
         match self.matching {
-            Matching::Name if self.columns.get(position).is_some_and(|c| c.name == name) => Some(position),
-            Matching::Name => self.index.get(name).copied(),
             Matching::Position => Some(position).filter(|p| *p < self.columns.len()),
+            _ if self.columns.get(position).is_some_and(|c| c.name == name) => Some(position),
+            Matching::Name => self.index.get(name).copied(),
+            Matching::NameUnderscored => match self.index.get(name) {
+                None if name.contains(char::is_whitespace) => self.index.get(&underscored(name)).copied(),
+                found => found.copied(),
+            },
         }
     }
 
@@ -108,6 +114,11 @@ impl Inputs {
         }
         Ok(())
     }
+}
+
+/// A name as LightGBM keeps it.
+pub(crate) fn underscored(name: &str) -> String {
+    name.replace(char::is_whitespace, "_")
 }
 
 impl Input {
@@ -170,6 +181,24 @@ fn key(value: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_are_found_by_the_rule_of_the_model() {
+        let check = |matching, name, position, expected| {
+            let features = ["mean_radius", "mean area"].map(Feature::number);
+            let inputs = Inputs::new(&features, Precision::Double, matching, Vec::new());
+            assert_eq!(inputs.find(name, position), expected, "{matching:?} {name} {position}");
+        };
+        check(Matching::Name, "mean_radius", 0, Some(0));
+        check(Matching::Name, "mean_radius", 7, Some(0));
+        check(Matching::Name, "mean radius", 0, None);
+        check(Matching::NameUnderscored, "mean radius", 0, Some(0));
+        check(Matching::NameUnderscored, "mean_radius", 5, Some(0));
+        check(Matching::NameUnderscored, "mean area", 5, Some(1));
+        check(Matching::NameUnderscored, "mean_area", 1, None);
+        check(Matching::Position, "anything", 1, Some(1));
+        check(Matching::Position, "mean_radius", 2, None);
+    }
 
     #[test]
     fn levels_are_found_by_text_and_by_number() {

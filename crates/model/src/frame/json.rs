@@ -8,10 +8,7 @@ use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{
-    Frame, InputKind, Inputs, Keep, MOST_KEPT_CELLS, Matching, Precision, Real, TABLE_LIMIT_MIB, Table,
-    TextCell, TextColumn,
-};
+use super::{Frame, InputKind, Inputs, Keep, Matching, Precision, Real, Table, TextCell, TextColumn};
 use crate::error::DataError;
 
 /// Decodes `text` into one frame with its rows in order.
@@ -27,7 +24,9 @@ fn decode_as<T: Real>(text: &str, inputs: &Inputs, keep: &Keep) -> Result<Frame,
         return Err(DataError::Empty);
     }
     let failure = RefCell::new(None);
-    let rows = Rows::<T>::new(inputs, keep, &failure);
+    // no record lacks its brace
+    let most = memchr::memchr_iter(b'{', text.as_bytes()).count();
+    let rows = Rows::<T>::new(inputs, keep, &failure, most);
     let mut json = serde_json::Deserializer::from_str(text);
     let done = rows.deserialize(&mut json).and_then(|done| json.end().map(|()| done));
     match (done, failure.take()) {
@@ -74,12 +73,13 @@ struct Rows<'a, T> {
 const MOST_REMEMBERED_KEYS: usize = 4096;
 
 impl<'a, T: Real> Rows<'a, T> {
-    fn new(inputs: &'a Inputs, keep: &'a Keep, failure: &'a RefCell<Option<DataError>>) -> Self {
+    /// For at most `most` records.
+    fn new(inputs: &'a Inputs, keep: &'a Keep, failure: &'a RefCell<Option<DataError>>, most: usize) -> Self {
         Self {
             inputs,
             keep,
             failure,
-            table: Table::new(inputs.columns().len(), 1),
+            table: Table::new(inputs.columns().len(), most),
             kept: Vec::new(),
             rows: 0,
             fields: Vec::new(),
@@ -113,7 +113,8 @@ impl<'a, T: Real> Rows<'a, T> {
             },
         };
         if known.is_none() {
-            self.check_kept()?;
+            // each record may name other keys to repeat: columns times rows grow faster than the text
+            self.table.check_room(self.rows, self.kept.len())?;
         }
         let seen = &mut self.fields[field].row;
         if *seen == self.rows + 1 {
@@ -121,14 +122,6 @@ impl<'a, T: Real> Rows<'a, T> {
         }
         *seen = self.rows + 1;
         Ok(Some(field))
-    }
-
-    /// Each record may name other keys to repeat: columns times rows grow faster than the text.
-    fn check_kept(&self) -> Result<(), DataError> {
-        if self.kept.len().saturating_mul(self.rows + 1) > MOST_KEPT_CELLS {
-            return Err(DataError::TooManyRows { limit_mib: TABLE_LIMIT_MIB });
-        }
-        Ok(())
     }
 
     fn new_field(&mut self, key: &str, position: usize) -> Option<usize> {
@@ -217,15 +210,10 @@ impl<'de, T: Real> Visitor<'de> for Rows<'_, T> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Self, A::Error> {
-        loop {
-            if let Err(error) = self.table.reserve(self.rows).and_then(|()| self.check_kept()) {
-                return Err(self.fail(error));
-            }
-            if list.next_element_seed(Record(&mut self))?.is_none() {
-                return Ok(self);
-            }
+        while list.next_element_seed(Record(&mut self))?.is_some() {
             self.rows += 1;
         }
+        Ok(self)
     }
 }
 
@@ -249,6 +237,7 @@ impl<'de, T: Real> Visitor<'de> for Record<'_, '_, T> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut record: A) -> Result<(), A::Error> {
         let rows = self.0;
+        rows.table.check_room(rows.rows, rows.kept.len()).map_err(|error| rows.fail(error))?;
         let mut position = 0;
         while let Some(field) = record.next_key_seed(Key(rows, position))? {
             match field.map(|field| (field, rows.fields[field])) {

@@ -7,6 +7,7 @@ pub mod json;
 pub mod number;
 mod text;
 
+pub(crate) use inputs::underscored;
 pub use inputs::{Input, InputKind, Inputs, Levels, Matching};
 pub use text::{TextCell, TextColumn};
 
@@ -14,11 +15,18 @@ use std::collections::{BTreeSet, HashSet};
 
 use crate::error::DataError;
 
-/// The table of one request (or one part of it) takes at most this much memory.
-const TABLE_LIMIT_MIB: usize = 512;
+/// The numbers of one request take at most this much memory, and the cells that it repeats as much again beside
+/// their text. A body of 50 MiB that fills every column stays below it.
+const TABLE_LIMIT_MIB: usize = 256;
 
-/// Columns to repeat have at most this many cells together, which is as much memory again.
-const MOST_KEPT_CELLS: usize = (TABLE_LIMIT_MIB << 20) / 8;
+/// What a cell to repeat takes beside its text.
+const KEPT_CELL_BYTES: usize = 8;
+
+/// The most rows that a request may have, with `width` numbers of type `T` and `kept` cells to repeat in each.
+fn most_rows<T>(width: usize, kept: usize) -> usize {
+    let row = (width * size_of::<T>()).max(kept * KEPT_CELL_BYTES).max(1);
+    (TABLE_LIMIT_MIB << 20) / row
+}
 
 /// The floating point width that a runtime reads and answers in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,41 +145,26 @@ impl Keep {
     }
 }
 
-/// A table under construction: `width` columns, grown a doubling at a time, cells start as missing.
+/// A table under construction: cells start as missing.
 struct Table<T> {
     values: Vec<T>,
     stride: usize,
-    width: usize,
 }
 
 impl<T: Real> Table<T> {
+    /// Room for `rows` rows, but for no more than a request may have.
     fn new(width: usize, rows: usize) -> Self {
-        let stride = rows.min(Self::most_rows(width));
-        Self { values: vec![T::NAN; width * stride], stride, width }
+        let stride = rows.min(most_rows::<T>(width, 0));
+        Self { values: vec![T::NAN; width * stride], stride }
     }
 
-    fn most_rows(width: usize) -> usize {
-        (TABLE_LIMIT_MIB << 20) / (width.max(1) * size_of::<T>())
-    }
-
-    /// Makes room for row number `row`.
-    fn reserve(&mut self, row: usize) -> Result<(), DataError> {
-        if row < self.stride {
+    /// Refuses row number `row` if there is no room for it and `kept` cells to repeat in each row.
+    fn check_room(&self, row: usize, kept: usize) -> Result<(), DataError> {
+        let kept_bytes = (row + 1).saturating_mul(kept * KEPT_CELL_BYTES);
+        if row < self.stride && kept_bytes <= TABLE_LIMIT_MIB << 20 {
             return Ok(());
         }
-        let most = Self::most_rows(self.width);
-        if row >= most {
-            return Err(DataError::TooManyRows { limit_mib: TABLE_LIMIT_MIB });
-        }
-        let stride = (row + 1).max(self.stride * 2).max(4).min(most);
-        let mut values = vec![T::NAN; self.width * stride];
-        if self.stride > 0 {
-            for (new, old) in values.chunks_mut(stride).zip(self.values.chunks(self.stride)) {
-                new[..self.stride].copy_from_slice(old);
-            }
-        }
-        (self.values, self.stride) = (values, stride);
-        Ok(())
+        Err(DataError::TooManyRows { limit_mib: TABLE_LIMIT_MIB })
     }
 
     fn set(&mut self, row: usize, column: usize, value: f64) {

@@ -37,7 +37,11 @@ pub fn scan(bytes: &[u8], at: usize) -> Option<(f64, usize)> {
         count += places;
         (mantissa, end) = (all, stop);
     }
-    let ends = matches!(bytes.get(end), None | Some(b',' | b'\n' | b'\r'));
+    let ends = match bytes.get(end) {
+        None | Some(b',' | b'\n') => true,
+        Some(b'\r') => bytes.get(end + 1) == Some(&b'\n'),
+        Some(_) => false,
+    };
     if !ends || count == 0 || count > 19 || mantissa > 1 << 53 {
         return None;
     }
@@ -136,6 +140,7 @@ mod tests {
         }
         assert_eq!(scan(b"x,12.5,y", 2), Some((12.5, 6)));
         assert_eq!(scan(b"7\r\n", 0), Some((7.0, 1)));
+        assert_eq!(scan(b"7\r8", 0), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::ops::Range;
 use portend_core::Label;
 
 use crate::error::LoadError;
-use crate::frame::{Frame, Precision};
+use crate::frame::{Frame, Matching, Precision};
 use crate::predictions::Predictions;
 
 /// What to compute for each row.
@@ -69,8 +69,8 @@ pub struct Prepared {
     pub runtime: Box<dyn Runtime>,
     /// The features in the model's order.
     pub features: Vec<ModelFeature>,
-    /// True when the file names its features; else columns are matched by position.
-    pub named: bool,
+    /// How columns find the features: by position when the file does not name them.
+    pub matching: Matching,
     /// What it predicts.
     pub task: Task,
     /// The objective in the library's own words.

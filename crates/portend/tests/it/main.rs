@@ -7,6 +7,7 @@ mod bad_inputs;
 mod command_line;
 mod connection;
 mod documents;
+mod memory;
 mod numbers;
 mod running_server;
 mod scenarios;

@@ -50,6 +50,27 @@ fn check_error(text: &str, expected: &str) {
 }
 
 #[test]
+fn a_carriage_return_alone_ends_no_line() {
+    check_error(
+        "a,c\r1,x\r2,y\r",
+        "line 1: a carriage return stands alone in the header: end lines with LF or CRLF",
+    );
+    check_error("a,c\n1\r,x\n2\r3,x\n", "column 'a', row 1: '2\r3' is not a number");
+}
+
+#[test]
+fn names_and_cells_are_repeated_shortened() {
+    let long = "n".repeat(1 << 20);
+    check_error(
+        &format!("{long},{long}\n1,2\n"),
+        &format!("column '{}…' occurs more than once", &long[..40]),
+    );
+    let keep = Keep::Named((0..30).map(|i| format!("{i:02}{long}")).collect());
+    let error = decode("a,c\n", &inputs(), &keep, 1).unwrap_err().to_string();
+    assert!(error.len() < 1200 && error.ends_with("…', … 30 in all]"), "{error}");
+}
+
+#[test]
 fn rows_are_read_whatever_their_line_ends() {
     let rows = ["1.0|0.0|-", "-2.5|-|-"];
     check("a,c\n1,x\n-2.5,\n", &Keep::None, &rows);

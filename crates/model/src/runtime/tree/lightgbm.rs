@@ -10,6 +10,7 @@ use super::TreeRuntime;
 use super::inputs::{CodeRule, Set};
 use super::link::Link;
 use super::lower::{Lowering, Missing, SourceNode};
+use crate::frame::Matching;
 use crate::runtime::{ModelFeature, Prepared, Task};
 
 /// The `key=value` lines of the header or of a tree block.
@@ -86,15 +87,15 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Prepared, String> {
     }
     let tail = Tail::read(lines)?;
     // names that LightGBM made up when it was given none
-    let named =
-        !names.iter().enumerate().all(|(i, name)| name.strip_prefix("Column_") == Some(&i.to_string()));
+    let made_up =
+        names.iter().enumerate().all(|(i, name)| name.strip_prefix("Column_") == Some(&i.to_string()));
     let ensemble = lowering.finish(vec![0.0; groups as usize])?;
     // a forest's prediction is of the mean over iterations, its raw score the sum
     let averaged = header.get("average_output").map(|_| f64::from((trees / groups).max(1)));
     Ok(Prepared {
         runtime: Box::new(TreeRuntime { ensemble, link, averaged }),
         features: tail.features(&header, names)?,
-        named,
+        matching: if made_up { Matching::Position } else { Matching::NameUnderscored },
         task,
         objective: header.get("objective").unwrap_or("custom").to_owned(),
         library: format!("lightgbm {}", header.get("version").unwrap_or("")).trim_end().to_owned(),

@@ -11,6 +11,7 @@ use super::inputs::{CodeRule, Set};
 use super::link::Link;
 use super::lower::{Lowering, Missing, SourceNode};
 use super::{Float, TreeRuntime, ubjson};
+use crate::frame::Matching;
 use crate::runtime::{ModelFeature, Prepared, Task};
 
 #[derive(Deserialize)]
@@ -190,7 +191,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Prepared, String> {
             averaged: None,
         }),
         features: model_features(learner, model.cats.as_ref(), features)?,
-        named: !learner.feature_names.is_empty(),
+        matching: if learner.feature_names.is_empty() { Matching::Position } else { Matching::Name },
         task: objective.task,
         objective: learner.objective.name.clone(),
         library: format!("xgboost {}", version.join(".")).trim_end().to_owned(),

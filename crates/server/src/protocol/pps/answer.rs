@@ -34,7 +34,30 @@ pub(super) enum AnswerFormat {
     Json(JsonAnswer),
 }
 
+/// Bytes of a usual row around its labels and names: in JSON beside and for each value, and in CSV.
+const JSON_ROW: usize = 64;
+const JSON_VALUE: usize = 32;
+const CSV_CELL: usize = 12;
+
 impl AnswerFormat {
+    /// About how many bytes a row takes beside the text of the columns that it repeats.
+    pub(super) fn row_bytes(&self, target: &Target, first: &Frame) -> usize {
+        let labels = target.labels().iter().map(|label| match label {
+            Label::Text(text) => text.len(),
+            _ => CSV_CELL,
+        });
+        let label = labels.clone().max().unwrap_or(0);
+        let kept = first.passthrough.iter();
+        match self {
+            Self::Csv(_) => (target.width() + 3) * CSV_CELL + 2 * label + kept.len(),
+            Self::Json(_) => {
+                let names = if label == 0 { target.name.len() } else { label + labels.sum::<usize>() };
+                let kept = kept.map(|column| column.name.len() + "\"\":null,".len());
+                JSON_ROW + target.width() * JSON_VALUE + names + kept.sum::<usize>()
+            }
+        }
+    }
+
     pub(super) fn head(&self, target: &Target, first: &Frame, out: &mut Vec<u8>) {
         match self {
             Self::Csv(_) => CsvAnswer::head(target, first, out),

@@ -22,9 +22,6 @@ enum Rows {
     Json,
 }
 
-/// The names of repeated columns may take this much of an answer.
-const ANSWER_LIMIT: usize = 512 << 20;
-
 /// One prediction request, read.
 #[derive(Debug)]
 pub(super) struct PpsExchange {
@@ -63,16 +60,6 @@ impl PpsExchange {
         Ok(Self { payload: Payload { charset, ..payload }, rows, keep: parameters.keep, answer })
     }
 
-    /// JSON repeats names in every row, so that a long name in a short table could ask for any amount of memory.
-    fn check_answer_size(&self, first: &Frame, rows: usize) -> Result<(), ServerError> {
-        let names: usize = first.passthrough.iter().map(|column| column.name.len()).sum();
-        let large = names.saturating_mul(rows) > ANSWER_LIMIT;
-        if large && matches!(self.answer, AnswerFormat::Json(_)) {
-            return Err(ServerError::AnswerTooLarge { limit: ANSWER_LIMIT });
-        }
-        Ok(())
-    }
-
     /// A repeated column may not be called like a column of a CSV answer.
     fn check_collision(&self, target: &Target, frame: &Frame) -> Result<(), ServerError> {
         if frame.passthrough.is_empty() || !matches!(self.answer, AnswerFormat::Csv(_)) {
@@ -109,9 +96,12 @@ impl Exchange for PpsExchange {
         };
         if let Some(first) = frames.first() {
             self.check_collision(&model.target, first)?;
-            self.check_answer_size(first, frames.iter().map(Frame::rows).sum())?;
         }
         Ok(frames)
+    }
+
+    fn row_bytes(&self, model: &Model, first: &Frame) -> usize {
+        self.answer.row_bytes(&model.target, first)
     }
 
     fn encode_head(&self, model: &Model, first: &Frame, out: &mut Vec<u8>) {
