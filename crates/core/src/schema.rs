@@ -111,27 +111,50 @@ pub enum TargetKind {
         /// The labels in the order of the model's outputs.
         labels: Vec<Label>,
     },
+    /// Several numbers a row.
+    MultiRegression {
+        /// Their names in the order of the model's outputs.
+        names: Vec<Label>,
+    },
+    /// One probability a label and row, each on its own: a row may have all of the labels or none.
+    Multilabel {
+        /// The labels in the order of the model's outputs.
+        labels: Vec<Label>,
+        /// A label is predicted when its probability is greater than this.
+        threshold: f64,
+    },
 }
 
 impl Target {
-    /// How many output values a row has: 1, 2 or the number of classes.
+    /// How many output values a row has: 1, 2 or the number of labels.
     pub fn width(&self) -> usize {
         self.labels().len().max(1)
     }
 
-    /// The class labels in output order; none for regression.
+    /// The class labels, or the names of several numbers, in output order; none for one number.
     pub fn labels(&self) -> &[Label] {
         match &self.kind {
             TargetKind::Regression => &[],
             TargetKind::Binary { labels, .. } => labels,
-            TargetKind::Multiclass { labels } => labels,
+            TargetKind::Multiclass { labels } | TargetKind::Multilabel { labels, .. } => labels,
+            TargetKind::MultiRegression { names } => names,
         }
     }
 
-    /// The index of the predicted label for one row of class probabilities; 0 for regression.
+    /// What a label's probability must exceed, where there is such a threshold.
+    pub fn threshold(&self) -> Option<f64> {
+        match self.kind {
+            TargetKind::Binary { threshold, .. } | TargetKind::Multilabel { threshold, .. } => {
+                Some(threshold)
+            }
+            _ => None,
+        }
+    }
+
+    /// The index of the predicted label for one row of class probabilities; 0 where no single label is predicted.
     pub fn predicted(&self, values: &[f64]) -> usize {
         match self.kind {
-            TargetKind::Regression => 0,
+            TargetKind::Regression | TargetKind::MultiRegression { .. } | TargetKind::Multilabel { .. } => 0,
             TargetKind::Binary { positive, threshold, .. } => {
                 if values[positive] > threshold {
                     positive

@@ -9,9 +9,9 @@ use portend_core::{Dtype, Feature, Label, Target, TargetKind};
 
 use crate::error::{DataError, LoadError};
 use crate::frame::{Frame, Inputs, Keep, Matching, Precision, csv, json, underscored};
-use crate::package::{Package, shortened, twice};
+use crate::package::{Manifest, Package, shortened, twice};
 use crate::predictions::Predictions;
-use crate::runtime::{self, ModelFeature, Output, Prepared, Runtime, Task};
+use crate::runtime::{self, ModelFeature, Output, Prepared, Rounds, Runtime, Task};
 
 /// A model that is ready to score; shared by all threads.
 pub struct Model {
@@ -29,6 +29,8 @@ pub struct Model {
     pub library: String,
     /// The objective in the library's words.
     pub objective: String,
+    /// The boosting iterations that are used, for models that have any.
+    pub rounds: Option<Rounds>,
     /// How many sample rows it was checked against.
     pub samples: usize,
     runtime: Box<dyn Runtime>,
@@ -49,7 +51,9 @@ impl Model {
     pub fn load(path: &Path, default_target: &str) -> Result<Self, LoadError> {
         let mut package = Package::open(path)?;
         let (kind, file, bytes) = package.read_model()?;
-        let prepared = runtime::prepare(kind, &file, &bytes).map_err(|e| match e {
+        let iterations = package.manifest().map(Manifest::iterations).transpose();
+        let iterations = iterations.map_err(|reason| package.bad(&reason))?.unwrap_or_default();
+        let prepared = runtime::prepare(kind, &file, &bytes, iterations).map_err(|e| match e {
             LoadError::BadModel { file, reason } => LoadError::BadModel { file, reason: shortened(&reason) },
             other => other,
         })?;
@@ -61,11 +65,10 @@ impl Model {
     }
 
     fn join(package: &Package, prepared: Prepared, default_target: &str) -> Result<Self, String> {
-        let width = prepared.runtime.width(Output::Prediction);
         let manifest = package.manifest();
         let target = match manifest {
-            Some(manifest) => manifest.target(width)?,
-            None => bare_target(default_target, prepared.task),
+            Some(manifest) => manifest.target(prepared.task, &prepared.labels)?,
+            None => bare_target(default_target, prepared.task, &prepared.labels),
         };
         let described = manifest.map(|m| m.features()).transpose()?.unwrap_or_default();
         let matching = if described.is_empty() { prepared.matching } else { Matching::Name };
@@ -79,6 +82,7 @@ impl Model {
             version: manifest.map(|m| m.version.clone()).unwrap_or_default(),
             library: prepared.library,
             objective: prepared.objective,
+            rounds: prepared.rounds,
             samples: 0,
             runtime: prepared.runtime,
         })
@@ -161,15 +165,15 @@ fn agree(expected: &[f64], found: &[f64], precision: Precision) -> bool {
     expected.iter().zip(found).all(close)
 }
 
-fn bare_target(name: &str, task: Task) -> Target {
-    let kind = match task {
-        Task::Regression => TargetKind::Regression,
-        Task::Binary => {
-            TargetKind::Binary { labels: [Label::Integer(0), Label::Integer(1)], positive: 1, threshold: 0.5 }
+fn bare_target(name: &str, task: Task, labels: &[Label]) -> Target {
+    let kind = match (task, labels) {
+        (Task::Binary, [zero, one]) => {
+            TargetKind::Binary { labels: [zero.clone(), one.clone()], positive: 1, threshold: 0.5 }
         }
-        Task::Multiclass(classes) => {
-            TargetKind::Multiclass { labels: (0..classes as i64).map(Label::Integer).collect() }
-        }
+        (Task::Regression | Task::Binary, _) => TargetKind::Regression,
+        (Task::MultiRegression, names) => TargetKind::MultiRegression { names: names.to_vec() },
+        (Task::Multiclass, labels) => TargetKind::Multiclass { labels: labels.to_vec() },
+        (Task::Multilabel, labels) => TargetKind::Multilabel { labels: labels.to_vec(), threshold: 0.5 },
     };
     Target { name: name.to_owned(), kind }
 }

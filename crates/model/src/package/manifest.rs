@@ -8,6 +8,8 @@ use portend_core::{Dtype, Feature, Label, Target, TargetKind};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::runtime::{self, Iterations, Task};
+
 /// The manifest as written. Fields that nothing here reads yet (monitoring, explanations, …) are ignored.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Manifest {
@@ -21,6 +23,8 @@ pub(crate) struct Manifest {
     task: String,
     target: TargetEntry,
     #[serde(default)]
+    outputs: Vec<OutputEntry>,
+    #[serde(default)]
     features: Vec<FeatureEntry>,
     #[serde(default)]
     pub(crate) missing_values: Vec<String>,
@@ -31,7 +35,13 @@ pub(crate) struct ModelEntry {
     pub(crate) kind: String,
     pub(crate) path: String,
     #[serde(default)]
-    options: serde_json::Map<String, Value>,
+    options: Options,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    iterations: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -42,6 +52,11 @@ struct TargetEntry {
     positive_class: Option<Value>,
     threshold: Option<f64>,
     prediction_column_suffix: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct OutputEntry {
+    name: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -69,36 +84,64 @@ impl Manifest {
             let (format, version) = (&manifest.format, manifest.format_version);
             return Err(format!("format '{format}' version {version} is not 'portend.mlpkg' version 1"));
         }
-        if let Some(option) = manifest.model.options.keys().next() {
-            return Err(format!("model.options.{option} is not known"));
-        }
+        manifest.iterations()?;
         if manifest.target.prediction_column_suffix.as_deref().is_some_and(|s| s != "PREDICTION") {
             return Err("target.prediction_column_suffix other than 'PREDICTION' is not supported".to_owned());
         }
         Ok(manifest)
     }
 
-    /// The target; for classification, `classes` defaults to 0, 1, … `width - 1`.
-    pub(crate) fn target(&self, width: usize) -> Result<Target, String> {
-        let classes: Vec<Label> = self.target.classes.iter().map(label).collect::<Result<_, _>>()?;
-        let classes =
-            if classes.is_empty() { (0..width as i64).map(Label::Integer).collect() } else { classes };
-        if self.task != "regression" && classes.len() != width {
-            return Err(format!("target.classes has {} labels, the model {width} classes", classes.len()));
-        }
-        if let Some(twice) = twice(classes.iter().map(|label| format!("{label:?}"))) {
-            return Err(format!("target.classes has '{}' twice", classes[twice]));
-        }
-        let kind = match self.task.as_str() {
-            "regression" if width == 1 => TargetKind::Regression,
-            "binary" if width == 2 => self.binary(classes)?,
-            "multiclass" if width > 1 => TargetKind::Multiclass { labels: classes },
-            "regression" | "binary" | "multiclass" => {
-                return Err(format!("task '{}' does not fit a model with {width} outputs", self.task));
+    /// The target of a model that predicts `task` with these labels or names of outputs, which stand where the
+    /// manifest has none.
+    pub(crate) fn target(&self, task: Task, labels: &[Label]) -> Result<Target, String> {
+        let kind = match (self.task.as_str(), task) {
+            ("regression" | "ranking" | "quantile" | "anomaly", Task::Regression) => TargetKind::Regression,
+            ("regression" | "ranking" | "quantile" | "anomaly", Task::MultiRegression) => {
+                let names: Vec<Label> = self.outputs.iter().map(|o| Label::Text(o.name.clone())).collect();
+                TargetKind::MultiRegression { names: agreed("outputs", names, labels)? }
             }
-            other => return Err(format!("task '{other}' is not supported yet")),
+            ("binary", Task::Binary) => self.binary(self.classes(labels)?)?,
+            ("multiclass", Task::Multiclass) => TargetKind::Multiclass { labels: self.classes(labels)? },
+            ("multilabel", Task::Multilabel) => {
+                TargetKind::Multilabel { labels: self.classes(labels)?, threshold: self.threshold()? }
+            }
+            (
+                "regression" | "ranking" | "quantile" | "anomaly" | "binary" | "multiclass" | "multilabel",
+                task,
+            ) => {
+                return Err(format!("task '{}' does not fit a model that predicts {task}", self.task));
+            }
+            (other, _) => return Err(format!("task '{other}' is not supported yet")),
         };
         Ok(Target { name: self.target.name.clone(), kind })
+    }
+
+    /// The boosting iterations that are asked for.
+    pub(crate) fn iterations(&self) -> Result<Iterations, String> {
+        match &self.model.options.iterations {
+            None => Ok(Iterations::Default),
+            Some(Value::String(word)) if word == "best" => Ok(Iterations::Best),
+            Some(Value::String(word)) if word == "all" => Ok(Iterations::All),
+            Some(value) => match value.as_u64().filter(|count| *count > 0) {
+                Some(count) => Ok(Iterations::First(usize::try_from(count).unwrap_or(usize::MAX))),
+                None => {
+                    Err(format!("model.options.iterations is {value}, not 'best', 'all' or a number from 1"))
+                }
+            },
+        }
+    }
+
+    fn classes(&self, known: &[Label]) -> Result<Vec<Label>, String> {
+        let classes = self.target.classes.iter().map(label).collect::<Result<_, _>>()?;
+        agreed("target.classes", classes, known)
+    }
+
+    fn threshold(&self) -> Result<f64, String> {
+        let threshold = self.target.threshold.unwrap_or(0.5);
+        if !(0.0..=1.0).contains(&threshold) {
+            return Err(format!("target.threshold is {threshold}, not from 0 to 1"));
+        }
+        Ok(threshold)
     }
 
     fn binary(&self, classes: Vec<Label>) -> Result<TargetKind, String> {
@@ -110,10 +153,7 @@ impl Manifest {
                 at.ok_or_else(|| format!("target.positive_class '{positive}' is not one of target.classes"))?
             }
         };
-        let threshold = self.target.threshold.unwrap_or(0.5);
-        if !(0.0..=1.0).contains(&threshold) {
-            return Err(format!("target.threshold is {threshold}, not from 0 to 1"));
-        }
+        let threshold = self.threshold()?;
         let labels = classes.try_into().map_err(|_| "a binary target has two classes".to_owned())?;
         Ok(TargetKind::Binary { labels, positive, threshold })
     }
@@ -123,6 +163,20 @@ impl Manifest {
         let mut entries: Vec<&FeatureEntry> = self.features.iter().collect();
         entries.sort_by_key(|e| e.order); // stable: equal orders stay as written
         entries.into_iter().map(feature).collect()
+    }
+}
+
+/// The listed labels, or the known ones if none are listed; their number is the model's.
+fn agreed(field: &str, listed: Vec<Label>, known: &[Label]) -> Result<Vec<Label>, String> {
+    if listed.is_empty() {
+        return Ok(known.to_vec());
+    }
+    if listed.len() != known.len() {
+        return Err(format!("{field} has {} entries where the model has {}", listed.len(), known.len()));
+    }
+    match twice(listed.iter().map(|label| format!("{label:?}"))) {
+        Some(twice) => Err(format!("{field} has '{}' twice", listed[twice])),
+        None => Ok(listed),
     }
 }
 
@@ -154,13 +208,6 @@ pub(crate) fn twice<T: Eq + Hash>(items: impl Iterator<Item = T>) -> Option<usiz
 }
 
 fn label(value: &Value) -> Result<Label, String> {
-    match value {
-        Value::String(text) => Ok(Label::Text(text.clone())),
-        Value::Bool(value) => Ok(Label::Bool(*value)),
-        Value::Number(number) => Ok(match number.as_i64() {
-            Some(integer) => Label::Integer(integer),
-            None => Label::Number(number.as_f64().unwrap_or(f64::NAN)),
-        }),
-        other => Err(format!("{other} is not a class or category: it is text, a number, true or false")),
-    }
+    let known = runtime::label(value.clone());
+    known.ok_or_else(|| format!("{value} is not a class or category: it is text, a number, true or false"))
 }

@@ -1,8 +1,11 @@
 //! The seam behind which models run: prepared once, immutable and shared by all threads; scores frames, knows
 //! neither packages nor protocols. One folder per kind of runtime.
 
+mod linear;
+mod link;
 pub mod tree;
 
+use std::fmt;
 use std::ops::Range;
 
 use portend_core::Label;
@@ -44,10 +47,26 @@ pub trait Runtime: Send + Sync {
 pub enum Task {
     /// One number a row.
     Regression,
+    /// Several numbers a row.
+    MultiRegression,
     /// Two classes.
     Binary,
     /// Three classes or more (or two trained as such).
-    Multiclass(usize),
+    Multiclass,
+    /// Several labels, each on its own.
+    Multilabel,
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Regression => "a number",
+            Self::MultiRegression => "several numbers",
+            Self::Binary => "two classes",
+            Self::Multiclass => "several classes",
+            Self::Multilabel => "several labels",
+        })
+    }
 }
 
 /// A feature as a model file tells of it.
@@ -73,10 +92,51 @@ pub struct Prepared {
     pub matching: Matching,
     /// What it predicts.
     pub task: Task,
+    /// The class labels, or names of several numbers, in output order, as the file tells them, else counted from 0;
+    /// none for one number.
+    pub labels: Vec<Label>,
     /// The objective in the library's own words.
     pub objective: String,
+    /// The boosting iterations that are used, for models that have any.
+    pub rounds: Option<Rounds>,
     /// The library and, where the file has it, the version that wrote it.
     pub library: String,
+}
+
+/// Which boosting iterations to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Iterations {
+    /// What the library does with the file: all, or those up to the best one if the scikit-learn wrapper wrote it.
+    #[default]
+    Default,
+    /// Those up to the best one of early stopping.
+    Best,
+    /// All.
+    All,
+    /// This many from the start, or all if there are fewer.
+    First(usize),
+}
+
+/// The boosting iterations of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rounds {
+    /// Those that are used, from the start.
+    pub used: usize,
+    /// Those that the file has.
+    pub of: usize,
+}
+
+/// A label or level out of a model file or manifest; None for what is no single value.
+pub(crate) fn label(value: serde_json::Value) -> Option<Label> {
+    match value {
+        serde_json::Value::String(text) => Some(Label::Text(text)),
+        serde_json::Value::Bool(value) => Some(Label::Bool(value)),
+        serde_json::Value::Number(number) => Some(match number.as_i64() {
+            Some(integer) => Label::Integer(integer),
+            None => Label::Number(number.as_f64().unwrap_or(f64::NAN)),
+        }),
+        _ => None,
+    }
 }
 
 /// The libraries whose files are read.
@@ -124,10 +184,10 @@ impl Kind {
 const OLD_XGBOOST: &str = "it is XGBoost's old binary format, which is not read: load it with XGBoost 3.0 or older and save it as .json";
 
 /// Reads a model file. `file` names it in errors.
-pub fn prepare(kind: Kind, file: &str, bytes: &[u8]) -> Result<Prepared, LoadError> {
+pub fn prepare(kind: Kind, file: &str, bytes: &[u8], iterations: Iterations) -> Result<Prepared, LoadError> {
     let prepared = match kind {
-        Kind::XgBoost => tree::xgboost::read(bytes),
-        Kind::LightGbm => tree::lightgbm::read(bytes),
+        Kind::XgBoost => tree::xgboost::read(bytes, iterations),
+        Kind::LightGbm => tree::lightgbm::read(bytes, iterations),
     };
     prepared.map_err(|reason| LoadError::BadModel { file: file.to_owned(), reason })
 }

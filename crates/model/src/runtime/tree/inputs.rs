@@ -7,10 +7,21 @@ use super::ensemble::LANES;
 /// How the value of a slot follows from its column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct SlotKind {
-    /// Negated, so that NaN, which always compares false, goes to the other side.
-    pub(super) mirrored: bool,
+    /// What nodes ask of.
+    pub(super) form: Form,
     /// Values within 1e-35 of zero are missing (LightGBM's `zero_as_missing`).
     pub(super) zero_is_missing: bool,
+}
+
+/// What a slot holds of its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Form {
+    /// The value itself.
+    Plain,
+    /// Negated, so that NaN, which always compares false, goes to the other side.
+    Mirrored,
+    /// 1, or 0 for NaN: for splits that only tell what is missing from all else, infinities included.
+    Present,
 }
 
 /// LightGBM's bound for "is zero": 1e-35 written as a C float.
@@ -161,7 +172,12 @@ impl SlotKind {
     #[inline]
     fn apply<T: Float>(self, value: T) -> T {
         let value = if self.zero_is_missing && value.to_f64().abs() <= ZERO_BOUND { T::NAN } else { value };
-        if self.mirrored { -value } else { value }
+        match self.form {
+            Form::Plain => value,
+            Form::Mirrored => -value,
+            Form::Present if value.to_f64().is_nan() => T::ZERO,
+            Form::Present => T::ONE,
+        }
     }
 }
 

@@ -8,10 +8,11 @@ use portend_core::Label;
 
 use super::TreeRuntime;
 use super::inputs::{CodeRule, Set};
-use super::link::Link;
+use super::leaves::{LeafOutput, LinearLeaves};
 use super::lower::{Lowering, Missing, SourceNode};
 use crate::frame::Matching;
-use crate::runtime::{ModelFeature, Prepared, Task};
+use crate::runtime::link::Link;
+use crate::runtime::{Iterations, ModelFeature, Prepared, Rounds, Task, label};
 
 /// The `key=value` lines of the header or of a tree block.
 struct Block<'t> {
@@ -57,7 +58,7 @@ impl<'t> Block<'t> {
 }
 
 /// Reads a model file's bytes; an error is a sentence about the model.
-pub(crate) fn read(bytes: &[u8]) -> Result<Prepared, String> {
+pub(crate) fn read(bytes: &[u8], iterations: Iterations) -> Result<Prepared, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "the file is not UTF-8 text".to_owned())?;
     let mut lines = text.lines().peekable();
     if !text.trim_ascii_start().starts_with("tree") {
@@ -68,14 +69,20 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Prepared, String> {
     let groups: u32 = header.number("num_tree_per_iteration")?;
     let (task, link) = objective(header.get("objective"), classes, groups)?;
     let names = feature_names(&header)?;
-    let mut lowering = Lowering::new(names.len(), CodeRule::CutFirst)?;
+    let most = match iterations {
+        Iterations::Default | Iterations::All => u32::MAX,
+        Iterations::Best => return Err("the file names no best iteration: it holds no later ones".to_owned()),
+        Iterations::First(count) => u32::try_from(count).unwrap_or(u32::MAX).saturating_mul(groups),
+    };
+    let linear = memchr::memmem::find(bytes, b"\nis_linear=1").is_some();
+    let mut ensemble = Trees::new(names.len(), linear)?;
     let mut trees = 0;
     while let Some(start) = lines.next_if(|l| l.starts_with("Tree=")) {
         if start.trim_end() != format!("Tree={trees}") {
             return Err(format!("{start} stands where Tree={trees} belongs"));
         }
-        let block = Block::read(&mut lines).and_then(|b| add_tree(&mut lowering, &b, trees % groups));
-        block.map_err(|reason| format!("{start}: {reason}"))?;
+        let add = |block: Block<'_>| if trees < most { ensemble.add(&block, trees % groups) } else { Ok(()) };
+        Block::read(&mut lines).and_then(add).map_err(|reason| format!("{start}: {reason}"))?;
         trees += 1;
     }
     if lines.next() != Some("end of trees") {
@@ -89,14 +96,18 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Prepared, String> {
     // names that LightGBM made up when it was given none
     let made_up =
         names.iter().enumerate().all(|(i, name)| name.strip_prefix("Column_") == Some(&i.to_string()));
-    let ensemble = lowering.finish(vec![0.0; groups as usize])?;
+    let ensemble_trees = trees.min(most);
     // a forest's prediction is of the mean over iterations, its raw score the sum
-    let averaged = header.get("average_output").map(|_| f64::from((trees / groups).max(1)));
+    let averaged = header.get("average_output").map(|_| f64::from((ensemble_trees / groups).max(1)));
+    let rounds = Rounds { used: (ensemble_trees / groups) as usize, of: (trees / groups) as usize };
+    let width = if task == Task::Regression { 0 } else { link.width(groups as usize) };
     Ok(Prepared {
-        runtime: Box::new(TreeRuntime { ensemble, link, averaged }),
+        runtime: Box::new(ensemble.finish(groups as usize, link, averaged)?),
         features: tail.features(&header, names)?,
         matching: if made_up { Matching::Position } else { Matching::NameUnderscored },
         task,
+        labels: (0..width as i64).map(Label::Integer).collect(),
+        rounds: Some(rounds),
         objective: header.get("objective").unwrap_or("custom").to_owned(),
         library: format!("lightgbm {}", header.get("version").unwrap_or("")).trim_end().to_owned(),
     })
@@ -117,17 +128,21 @@ fn objective(line: Option<&str>, classes: usize, groups: u32) -> Result<(Task, L
     }
     let (task, link) = match name {
         "regression" if words.contains(&"sqrt") => (Task::Regression, Link::SignedSquare),
-        "regression" | "regression_l1" | "huber" | "fair" | "quantile" | "mape" | "custom" => {
-            (Task::Regression, Link::Identity)
-        }
+        "regression" | "regression_l1" | "huber" | "fair" | "quantile" | "mape" | "lambdarank"
+        | "rank_xendcg" => (Task::Regression, Link::Identity),
+        // an objective of the user's own: what it means is not in the file
+        "custom" if classes > 1 => (Task::MultiRegression, Link::Identity),
+        "custom" => (Task::Regression, Link::Identity),
         "poisson" | "gamma" | "tweedie" => (Task::Regression, Link::Exp),
         "cross_entropy" => (Task::Regression, Link::Sigmoid),
+        "cross_entropy_lambda" => (Task::Regression, Link::LogExp),
         "binary" => (Task::Binary, Link::Binary { scale }),
-        "multiclass" => (Task::Multiclass(classes), Link::Softmax),
-        "multiclassova" => (Task::Multiclass(classes), Link::OneVsAll { scale }),
+        "multiclass" => (Task::Multiclass, Link::Softmax),
+        "multiclassova" => (Task::Multiclass, Link::OneVsAll { scale }),
         other => return Err(format!("objective '{other}' is not read yet")),
     };
-    let expected = if matches!(task, Task::Multiclass(_)) { 2..=1 << 16 } else { 1..=1 };
+    let several = matches!(task, Task::Multiclass | Task::MultiRegression);
+    let expected = if several { 2..=1 << 16 } else { 1..=1 };
     if groups as usize != classes || !expected.contains(&classes) {
         return Err(format!(
             "objective '{line}' with {classes} classes and {groups} trees an iteration is not read"
@@ -161,9 +176,6 @@ struct Tree {
 
 impl Tree {
     fn read(block: &Block<'_>) -> Result<Self, String> {
-        if block.get("is_linear").is_some_and(|v| v.trim() == "1") {
-            return Err("linear trees are not read yet".to_owned());
-        }
         let leaves: usize = block.number("num_leaves")?;
         let splits = leaves.checked_sub(1).ok_or("it has no leaves")?;
         let categorical: usize = block.number("num_cat")?;
@@ -233,8 +245,8 @@ impl Tree {
             return Ok(SourceNode::Category { feature, set, children });
         }
         let threshold = self.threshold[n];
-        if !threshold.is_finite() {
-            return Err(format!("the threshold of split {n} is {threshold}, not a finite number"));
+        if threshold.is_nan() {
+            return Err(format!("the threshold of split {n} is not a number"));
         }
         let default_right = decision & 2 == 0;
         let missing = match decision >> 2 & 3 {
@@ -264,10 +276,59 @@ impl Tree {
     }
 }
 
-fn add_tree(lowering: &mut Lowering<f64>, block: &Block<'_>, group: u32) -> Result<(), String> {
-    let tree = Tree::read(block)?;
-    let count = tree.children.len() + tree.leaf_value.len();
-    lowering.add_tree(group, count, |id| tree.source_node(id))
+/// Collects the trees of a model.
+struct Trees {
+    features: usize,
+    lowering: Lowering<f64>,
+    /// For models of which some tree has linear leaves.
+    linear: Option<LinearLeaves<f64>>,
+}
+
+impl Trees {
+    fn new(features: usize, linear: bool) -> Result<Self, String> {
+        let lowering = Lowering::new(features, CodeRule::CutFirst)?;
+        Ok(Self { features, lowering, linear: linear.then(LinearLeaves::new) })
+    }
+
+    fn add(&mut self, block: &Block<'_>, group: u32) -> Result<(), String> {
+        let tree = Tree::read(block)?;
+        self.add_leaves(block, &tree)?;
+        let count = tree.children.len() + tree.leaf_value.len();
+        self.lowering.add_tree(group, count, |id| tree.source_node(id))
+    }
+
+    /// Adds the linear functions of a tree's leaves; a leaf without one is its value.
+    fn add_leaves(&mut self, block: &Block<'_>, tree: &Tree) -> Result<(), String> {
+        let Some(linear) = &mut self.linear else { return Ok(()) };
+        linear.add_tree();
+        if block.get("is_linear").is_none_or(|value| value.trim() != "1") {
+            tree.leaf_value.iter().for_each(|value| linear.add_leaf(*value, std::iter::empty(), *value));
+            return Ok(());
+        }
+        let leaves = tree.leaf_value.len();
+        let constants: Vec<f64> = block.list("leaf_const", leaves)?;
+        let counts: Vec<usize> = block.list("num_features", leaves)?;
+        let all = counts.iter().fold(0, |sum: usize, count| sum.saturating_add(*count));
+        let columns: Vec<u32> = block.list("leaf_features", all)?;
+        let factors: Vec<f64> = block.list("leaf_coeff", all)?;
+        if let Some(column) = columns.iter().find(|column| **column as usize >= self.features) {
+            return Err(format!("a leaf asks for feature {column}, the model has {}", self.features));
+        }
+        if !constants.iter().chain(&factors).all(|number| number.is_finite()) {
+            return Err("leaf_const or leaf_coeff holds something that is not a finite number".to_owned());
+        }
+        let mut terms = columns.into_iter().zip(factors);
+        for ((constant, count), value) in constants.into_iter().zip(counts).zip(&tree.leaf_value) {
+            linear.add_leaf(constant, terms.by_ref().take(count), *value);
+        }
+        Ok(())
+    }
+
+    fn finish(self, groups: usize, link: Link, averaged: Option<f64>) -> Result<TreeRuntime<f64>, String> {
+        let ensemble = self.lowering.finish(vec![0.0; groups])?;
+        let leaves = self.linear.map_or(LeafOutput::Own, LeafOutput::Linear);
+        Ok(TreeRuntime { ensemble, leaves, link, averaged })
+    }
 }
 
 /// What follows the trees: which columns are categorical and the levels of pandas columns.
@@ -334,13 +395,9 @@ fn categorical_columns(header: &Block<'_>) -> Vec<usize> {
 fn pandas_levels(json: &str) -> Result<Vec<Vec<Label>>, String> {
     let lists: Option<Vec<Vec<serde_json::Value>>> =
         serde_json::from_str(json).map_err(|e| format!("pandas_categorical is not a list of lists: {e}"))?;
-    let label = |value: serde_json::Value| match value {
-        serde_json::Value::String(text) => Ok(Label::Text(text)),
-        serde_json::Value::Bool(value) => Ok(Label::Bool(value)),
-        serde_json::Value::Number(n) => {
-            Ok(n.as_i64().map_or_else(|| Label::Number(n.as_f64().unwrap_or(f64::NAN)), Label::Integer))
-        }
-        other => Err(format!("pandas_categorical holds {other}, which is no level")),
+    let known = |value: serde_json::Value| {
+        let text = value.to_string();
+        label(value).ok_or_else(|| format!("pandas_categorical holds {text}, which is no level"))
     };
-    lists.unwrap_or_default().into_iter().map(|list| list.into_iter().map(label).collect()).collect()
+    lists.unwrap_or_default().into_iter().map(|list| list.into_iter().map(known).collect()).collect()
 }

@@ -6,14 +6,14 @@ use std::collections::{HashMap, VecDeque};
 
 use super::Float;
 use super::ensemble::{Draft, Ensemble, LANES, LEAF_SLOT, Node, Tree};
-use super::inputs::{CodeRule, MEMBERSHIP_WORDS, Membership, Set, SlotKind, Slots};
+use super::inputs::{CodeRule, Form, MEMBERSHIP_WORDS, Membership, Set, SlotKind, Slots};
 
 /// A node as a reader gives it.
 #[derive(Debug, Clone)]
 pub(super) enum SourceNode<T> {
     /// A leaf with its value and the library's index of it.
     Leaf { value: T, id: u32 },
-    /// Left if and only if the value is at most `threshold`.
+    /// Left if and only if the value is at most `threshold`, which is not NaN.
     Number { feature: u32, threshold: T, missing: Missing, children: [u32; 2] },
     /// Left or right by membership of the code.
     Category { feature: u32, set: Set, children: [u32; 2] },
@@ -70,7 +70,7 @@ impl<T: Float> Lowering<T> {
     }
 
     /// Appends a tree whose root is `source(0)`; `count` is the number of its nodes. A child out of range, a node
-    /// reached twice (a cycle or a shared child), an unknown feature and an infinite threshold are errors.
+    /// reached twice (a cycle or a shared child), an unknown feature and a leaf value that is not finite are errors.
     pub(super) fn add_tree(
         &mut self,
         group: u32,
@@ -129,18 +129,17 @@ impl<T: Float> Lowering<T> {
                 return Ok(None);
             }
             SourceNode::Number { feature, threshold, missing, children: [left, right] } => {
-                if threshold.to_f64().is_nan() || threshold == T::INFINITY {
-                    return Err(format!(
-                        "the threshold of a split on feature {feature} is not a finite number"
-                    ));
-                }
-                let kind = SlotKind { mirrored: missing.right, zero_is_missing: missing.zero };
-                let slot = self.plain_slot(feature, kind)?;
-                if missing.right {
+                let form = match (missing.right, threshold == T::INFINITY) {
+                    (false, _) => Form::Plain,
+                    (true, false) => Form::Mirrored,
+                    (true, true) => Form::Present,
+                };
+                let slot = self.plain_slot(feature, SlotKind { form, zero_is_missing: missing.zero })?;
+                match form {
+                    Form::Plain => (slot, threshold, [left, right]),
                     // left iff x <= t, that is -x >= -t, that is -x > the value below -t; NaN stays on this side
-                    (slot, (-threshold).below(), [right, left])
-                } else {
-                    (slot, threshold, [left, right])
+                    Form::Mirrored => (slot, (-threshold).below(), [right, left]),
+                    Form::Present => (slot, T::from_f64(0.5), [right, left]),
                 }
             }
             SourceNode::Category { feature, set, children } => {

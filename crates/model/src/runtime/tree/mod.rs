@@ -4,23 +4,24 @@
 mod ensemble;
 mod inputs;
 mod kernel;
+mod leaves;
 pub mod lightgbm;
-mod link;
 mod lower;
 mod ubjson;
 pub mod xgboost;
 
-use std::ops::Range;
+use std::ops::{AddAssign, Div, Mul, Neg, Range};
 
 use ensemble::Ensemble;
-use link::Link;
+use leaves::LeafOutput;
 
+use super::link::Link;
 use super::{Output, Runtime};
 use crate::frame::{Frame, Precision, Real};
 use crate::predictions::Predictions;
 
 /// Numbers that trees are made of: what a frame holds, with the arithmetic that kernels and links need.
-trait Float: Real + std::ops::Neg<Output = Self> + std::ops::AddAssign + std::ops::Div<Output = Self> {
+trait Float: Real + Neg<Output = Self> + AddAssign + Mul<Output = Self> + Div<Output = Self> {
     const ZERO: Self;
     const ONE: Self;
     const INFINITY: Self;
@@ -64,6 +65,7 @@ impl Float for f64 {
 /// An ensemble with its output transform.
 struct TreeRuntime<T> {
     ensemble: Ensemble<T>,
+    leaves: LeafOutput<T>,
     link: Link,
     /// What margins are divided by before the output transform (LightGBM's random forests).
     averaged: Option<T>,
@@ -92,7 +94,7 @@ impl<T: Float> Runtime for TreeRuntime<T> {
         if output == Output::Leaf {
             kernel::leaves(&self.ensemble, columns, stride, rows, |leaf| values.push(f64::from(leaf)));
         } else {
-            let mut margins = kernel::margins(&self.ensemble, columns, stride, rows);
+            let mut margins = self.leaves.margins(&self.ensemble, columns, stride, rows);
             if let Some(count) = self.averaged.filter(|_| output == Output::Prediction) {
                 margins.iter_mut().for_each(|margin| *margin = *margin / count);
             }

@@ -35,7 +35,7 @@ fn a_format_or_model_file_that_is_not_read_is_refused() {
         ("/model", json!({}), "portend.json: missing field `kind`"),
         ("/model/kind", json!("catboost"), "package PATH: model kind 'catboost' is not read yet"),
         ("/model/kind", json!("lightgbm"), "model file model/model.json: not a LightGBM text model"),
-        ("/model/options", json!({"a": 1}), "portend.json: model.options.a is not known"),
+        ("/model/options", json!({"a": 1}), "portend.json: unknown field `a`, expected `iterations`"),
         ("/model/path", json!("../../etc/passwd"), "package PATH: '../../etc/passwd' is not a path inside"),
         ("/model/path", json!("/etc/passwd"), outside),
         ("/model/path", json!("model\\model.json"), outside),
@@ -52,7 +52,7 @@ fn a_format_or_model_file_that_is_not_read_is_refused() {
 
 #[test]
 fn a_manifest_that_is_no_manifest_is_refused() {
-    let deep = format!("{{\"model\": {{\"options\": {}", "{\"a\":".repeat(100_000));
+    let deep = format!("{{\"target\": {{\"name\": \"t\", \"classes\": {}", "[".repeat(100_000));
     for (text, expected) in [
         (deep.as_str(), "package PATH: portend.json: recursion limit exceeded"),
         ("", "package PATH: portend.json: EOF while parsing a value"),
@@ -71,10 +71,25 @@ fn a_manifest_that_is_no_manifest_is_refused() {
 fn a_target_that_the_model_does_not_have_is_refused() {
     for (case, pointer, value, expected) in [
         (BINARY, "/task", json!("clustering"), "package PATH: task 'clustering' is not supported yet"),
-        (BINARY, "/task", json!("regression"), "task 'regression' does not fit a model with 2 outputs"),
-        (CLASSES, "/task", json!("binary"), "task 'binary' does not fit a model with 3 outputs"),
-        (BINARY, "/target/classes", json!(["a"]), "target.classes has 1 labels, the model 2 classes"),
-        (CLASSES, "/target/classes", json!([1, 2, 3, 4]), "target.classes has 4 labels, the model 3 classes"),
+        (
+            BINARY,
+            "/task",
+            json!("regression"),
+            "task 'regression' does not fit a model that predicts two classes",
+        ),
+        (
+            CLASSES,
+            "/task",
+            json!("binary"),
+            "task 'binary' does not fit a model that predicts several classes",
+        ),
+        (BINARY, "/target/classes", json!(["a"]), "target.classes has 1 entries where the model has 2"),
+        (
+            CLASSES,
+            "/target/classes",
+            json!([1, 2, 3, 4]),
+            "target.classes has 4 entries where the model has 3",
+        ),
         (BINARY, "/target/classes", json!(["a", "a"]), "package PATH: target.classes has 'a' twice"),
         (BINARY, "/target/classes", json!([[1], 2]), "package PATH: [1] is not a class or category"),
         (BINARY, "/target/threshold", json!(1.5), "package PATH: target.threshold is 1.5, not from 0 to 1"),

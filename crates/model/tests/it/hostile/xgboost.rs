@@ -90,13 +90,17 @@ fn nodes_that_form_no_tree_are_refused_with_tree_and_node() {
         ("tree/split_conditions/0", json!(-1e39), "number out of range"),
         ("tree/split_conditions/30", json!(null), "tree 0: the value of leaf 30 is not a finite number"),
         ("tree/split_conditions/30", json!(1e39), "number out of range"),
-        ("tree/tree_param", json!({"size_leaf_vector": "3"}), "tree 0: trees with several outputs"),
+        (
+            "tree/tree_param",
+            json!({"size_leaf_vector": "3"}),
+            "tree 0: its leaves have 3 values, the model 1 outputs",
+        ),
         (
             "model/trees/0",
             json!({}),
             "model file PATH: not an XGBoost JSON model: missing field `left_children`",
         ),
-        ("model/trees", json!([]), "0 trees but tree_info for 30"),
+        ("model/trees", json!([]), "iteration_indptr does not cut 0 trees into iterations"),
         ("model/tree_info", json!([0]), "model file PATH: 30 trees but tree_info for 1"),
         ("model/tree_info/3", json!(7), "tree 3: tree_info gives it output 7, the model has 1"),
         ("model/tree_info/3", json!(-1), "expected u32"),
@@ -156,7 +160,7 @@ fn sizes_that_the_file_does_not_back_are_refused_before_memory_is_taken() {
             vec![("param/num_target", json!("50000000"))],
             "50000000 outputs (num_class, num_target) are not read",
         ),
-        (vec![("param/num_target", json!("5"))], "'multi:softprob' with 3 classes and 5 outputs is not read"),
+        (vec![("param/num_target", json!("5"))], "'multi:softprob' with 3 classes and 5 targets is not read"),
         (vec![("param/num_class", json!("4"))], "does not fit the objective and its 4 outputs"),
         (vec![("param/num_class", json!("2"))], "does not fit the objective and its 2 outputs"),
         (vec![("param/num_class", json!("1"))], "objective 'multi:softprob' needs num_class of 2 or more"),
@@ -175,9 +179,9 @@ fn what_is_not_read_is_refused_by_its_name() {
     let logistic = || ("objective/name", json!("binary:logistic"));
     let twice = json!(["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "age"]);
     for (edits, expected) in [
-        (vec![("objective/name", json!("rank:ndcg"))], "objective 'rank:ndcg' is not read yet"),
+        (vec![("objective/name", json!("rank:nonsense"))], "objective 'rank:nonsense' is not read yet"),
         (vec![("objective/name", json!("multi:softprob"))], "needs num_class of 2 or more"),
-        (vec![("gradient_booster/name", json!("gblinear"))], "booster 'gblinear' is not read yet"),
+        (vec![("gradient_booster/name", json!("gbforest"))], "booster 'gbforest' is not read yet"),
         (vec![("gradient_booster/name", json!("dart"))], "gradient_booster has no model"),
         (vec![("param/base_score", json!("abc"))], "base_score is 'abc', not a number"),
         (vec![("param/base_score", json!(""))], "base_score is '', not a number"),
@@ -188,7 +192,10 @@ fn what_is_not_read_is_refused_by_its_name() {
         (vec![("param/base_score", json!("[0.1,0.2]"))], "base_score '[0.1,0.2]' does not fit the objective"),
         (vec![("param/base_score", json!("0")), logistic()], "base_score '0' does not fit the objective"),
         (vec![("param/base_score", json!("1")), logistic()], "base_score '1' does not fit the objective"),
-        (vec![("param/num_target", json!("2"))], "'reg:squarederror' with 2 outputs is not read yet"),
+        (
+            vec![("param/num_target", json!("2")), ("objective/name", json!("binary:hinge"))],
+            "'binary:hinge' with 2 targets is not read",
+        ),
         (vec![("feature_names", twice)], "the model file names two features 'age'"),
     ] {
         check(PLAIN, &edits, expected);

@@ -105,21 +105,25 @@ pub(super) struct JsonAnswer(pub(super) Format);
 impl JsonAnswer {
     fn rows(&self, target: &Target, block: &Block<'_>, predictions: &Predictions, out: &mut Vec<u8>) {
         let labels = target.labels();
-        let threshold = match target.kind {
-            TargetKind::Binary { threshold, .. } => Some(threshold),
-            _ => None,
-        };
         let mut integer = itoa::Buffer::new();
         for (i, values) in predictions.rows().enumerate() {
             let row_id = block.row_id + i;
             out.extend_from_slice(if row_id == 0 { b"{\"rowId\":" } else { b",{\"rowId\":" });
             out.extend_from_slice(integer.format(row_id).as_bytes());
             out.extend_from_slice(b",\"prediction\":");
-            match labels.get(target.predicted(values)) {
-                Some(label) => write_label(label, out),
-                None => self.number(values[0], predictions.precision, out),
+            match &target.kind {
+                TargetKind::Regression => self.number(values[0], predictions.precision, out),
+                TargetKind::Binary { .. } | TargetKind::Multiclass { .. } => {
+                    write_label(&labels[target.predicted(values)], out);
+                }
+                TargetKind::MultiRegression { .. } => {
+                    list(values, out, |value, out| self.number(*value, predictions.precision, out));
+                }
+                TargetKind::Multilabel { threshold, .. } => {
+                    list(above(labels, values, *threshold), out, write_label);
+                }
             }
-            if let Some(threshold) = threshold {
+            if let Some(threshold) = target.threshold() {
                 out.extend_from_slice(b",\"predictionThreshold\":");
                 SHORTEST.write(threshold, Precision::Double, out);
             }
@@ -167,6 +171,23 @@ fn write_kept(block: &Block<'_>, row: usize, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
+/// The labels whose probability is greater than the threshold.
+fn above<'l>(labels: &'l [Label], values: &[f64], threshold: f64) -> impl Iterator<Item = &'l Label> {
+    labels.iter().zip(values).filter(move |(_, value)| **value > threshold).map(|(label, _)| label)
+}
+
+/// A JSON list.
+fn list<T>(items: impl IntoIterator<Item = T>, out: &mut Vec<u8>, mut write: impl FnMut(T, &mut Vec<u8>)) {
+    out.push(b'[');
+    for (i, item) in items.into_iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        write(item, out);
+    }
+    out.push(b']');
+}
+
 /// A label in its own JSON type.
 fn write_label(label: &Label, out: &mut Vec<u8>) {
     match label {
@@ -188,7 +209,9 @@ pub(super) fn output_columns(target: &Target) -> Vec<String> {
     let labels = target.labels();
     let mut columns: Vec<String> =
         order(target).filter_map(|i| labels.get(i)).map(|l| format!("{name}_{l}_PREDICTION")).collect();
-    columns.push(format!("{name}_PREDICTION"));
+    if !matches!(target.kind, TargetKind::MultiRegression { .. }) {
+        columns.push(format!("{name}_PREDICTION"));
+    }
     if matches!(target.kind, TargetKind::Binary { .. }) {
         columns.extend(["THRESHOLD".to_owned(), "POSITIVE_CLASS".to_owned()]);
     }
@@ -226,14 +249,25 @@ impl CsvAnswer {
             _ => Vec::new(),
         };
         for (i, values) in predictions.rows().enumerate() {
-            for at in order(target).filter(|_| !labels.is_empty()) {
+            // What is not finite is an empty cell.
+            for (n, at) in order(target).enumerate() {
+                if n > 0 {
+                    out.push(b',');
+                }
                 self.0.write(values[at], predictions.precision, out);
-                out.push(b',');
             }
-            match labels.get(target.predicted(values)) {
-                Some(label) => out.extend_from_slice(label),
-                // What is not finite is an empty cell.
-                None => _ = self.0.write(values[0], predictions.precision, out),
+            match &target.kind {
+                TargetKind::Regression | TargetKind::MultiRegression { .. } => {}
+                TargetKind::Binary { .. } | TargetKind::Multiclass { .. } => {
+                    out.push(b',');
+                    out.extend_from_slice(&labels[target.predicted(values)]);
+                }
+                TargetKind::Multilabel { labels, threshold } => {
+                    out.push(b',');
+                    let mut text = Vec::new();
+                    list(above(labels, values, *threshold), &mut text, write_label);
+                    write_cell(&String::from_utf8_lossy(&text), out);
+                }
             }
             out.extend_from_slice(&tail);
             for column in &block.frame.passthrough {

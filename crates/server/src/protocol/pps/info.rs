@@ -59,12 +59,11 @@ fn describe(id: &ModelId, entry: &Entry) -> Value {
         .iter()
         .map(|f| json!({ "name": f.name, "dtype": f.dtype.name(), "required": f.required }))
         .collect();
-    let (task, positive, threshold) = match &model.target.kind {
-        TargetKind::Regression => ("Regression", Value::Null, Value::Null),
-        TargetKind::Multiclass { .. } => ("Multiclass", Value::Null, Value::Null),
-        TargetKind::Binary { labels, positive, threshold } => {
-            ("Binary", label_value(&labels[*positive]), json!(threshold))
-        }
+    let (task, positive) = match &model.target.kind {
+        TargetKind::Regression | TargetKind::MultiRegression { .. } => ("Regression", Value::Null),
+        TargetKind::Multiclass { .. } => ("Multiclass", Value::Null),
+        TargetKind::Multilabel { .. } => ("Multilabel", Value::Null),
+        TargetKind::Binary { labels, positive, .. } => ("Binary", label_value(&labels[*positive])),
     };
     facts["state"] = "ready".into();
     facts["modelId"] = model.id.as_str().into();
@@ -73,11 +72,14 @@ fn describe(id: &ModelId, entry: &Entry) -> Value {
     facts["targetType"] = task.into();
     facts["positiveClass"] = positive;
     facts["classLabels"] = model.target.labels().iter().map(label_value).collect();
-    facts["predictionThreshold"] = threshold;
+    facts["predictionThreshold"] = json!(model.target.threshold());
     facts["explanations"] = json!([]);
     facts["timeSeries"] = Value::Null;
     facts["library"] = model.library.as_str().into();
     facts["objective"] = model.objective.as_str().into();
+    if let Some(rounds) = model.rounds {
+        facts["iterations"] = json!({ "used": rounds.used, "of": rounds.of });
+    }
     facts["samplesChecked"] = model.samples.into();
     facts["features"] = features.into();
     facts

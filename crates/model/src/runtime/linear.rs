@@ -1,0 +1,82 @@
+//! Linear models in XGBoost's arithmetic (`gblinear`): single precision, the start and the bias first, then the
+//! features in order, no fused multiply-add. A missing value adds nothing.
+
+use std::ops::Range;
+
+use super::link::Link;
+use super::{Output, Runtime};
+use crate::frame::{Frame, Precision};
+use crate::predictions::Predictions;
+
+/// A linear model.
+pub(super) struct LinearRuntime {
+    /// Where each output's sum starts: base margin plus bias.
+    start: Vec<f32>,
+    /// Feature after feature, one weight an output.
+    weights: Vec<f32>,
+    link: Link,
+}
+
+impl LinearRuntime {
+    /// Joins weights of `features` features, feature after feature and the biases last; `base` has a margin an output.
+    pub(super) fn new(features: usize, weights: &[f32], base: &[f32], link: Link) -> Result<Self, String> {
+        let outputs = base.len();
+        if weights.len() != (features + 1) * outputs {
+            let (found, expected) = (weights.len(), (features + 1) * outputs);
+            return Err(format!("gblinear has {found} weights where {expected} belong"));
+        }
+        if !weights.iter().all(|weight| weight.is_finite()) {
+            return Err("gblinear has a weight that is not a finite number".to_owned());
+        }
+        let (weights, biases) = weights.split_at(features * outputs);
+        // XGBoost's gblinear starts all outputs at the first one's base margin, also where the file has one for each.
+        let start = biases.iter().map(|bias| base[0] + bias).collect();
+        Ok(Self { start, weights: weights.to_vec(), link })
+    }
+
+    fn margins(&self, columns: &[f32], stride: usize, row: usize, sums: &mut [f32]) {
+        sums.copy_from_slice(&self.start);
+        for (column, weights) in columns.chunks_exact(stride).zip(self.weights.chunks_exact(sums.len())) {
+            let value = column[row];
+            if !value.is_nan() {
+                sums.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += value * weight);
+            }
+        }
+    }
+}
+
+/// Nanoseconds per feature and output of a row.
+const TERM_COST: f64 = 0.7;
+
+impl Runtime for LinearRuntime {
+    fn precision(&self) -> Precision {
+        Precision::Single
+    }
+
+    fn width(&self, output: Output) -> usize {
+        match output {
+            Output::Prediction => self.link.width(self.start.len()),
+            Output::Margin => self.start.len(),
+            Output::Leaf => 0,
+        }
+    }
+
+    fn score(&self, frame: &Frame, rows: Range<usize>, output: Output) -> Predictions {
+        let (columns, stride) =
+            frame.columns::<f32>().expect("frames are decoded in the runtime's precision");
+        let mut values = Vec::with_capacity(rows.len() * self.width(output));
+        let mut sums = self.start.clone();
+        for row in rows.filter(|_| output != Output::Leaf) {
+            self.margins(columns, stride, row, &mut sums);
+            match output {
+                Output::Prediction => self.link.single(&sums, &mut values),
+                _ => values.extend(sums.iter().map(|sum| f64::from(*sum))),
+            }
+        }
+        Predictions { width: self.width(output), precision: Precision::Single, values }
+    }
+
+    fn row_cost(&self) -> f64 {
+        self.weights.len() as f64 * TERM_COST
+    }
+}
