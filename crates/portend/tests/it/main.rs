@@ -8,6 +8,7 @@ mod command_line;
 mod connection;
 mod documents;
 mod numbers;
+mod output_nobody_reads;
 mod running_server;
 mod scenarios;
 
