@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant, SystemTime};
 
+use axum::http::Request;
+use portend_core::{shortened, shortened_to};
+
 /// Lines that may wait to be written.
 const QUEUE: usize = 8192;
 
@@ -26,11 +29,19 @@ enum Line {
     Flush(SyncSender<()>),
 }
 
+/// The most characters of a path that are kept: what waits is bounded in lines, and so in bytes.
+const MOST_PATH: usize = 1024;
+
+/// Method and path of a request as they are logged.
+pub(crate) fn method_and_path<B>(request: &Request<B>) -> String {
+    let path = shortened_to(MOST_PATH, request.uri().path());
+    format!("{} {path}", shortened(request.method().as_str()))
+}
+
 /// What is known of a request once it is answered.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    pub(crate) method: axum::http::Method,
-    pub(crate) path: String,
+    pub(crate) method_and_path: String,
     pub(crate) status: u16,
     pub(crate) took: Duration,
     pub(crate) request_id: u64,
@@ -109,8 +120,8 @@ fn write_lines(lines: &Receiver<Line>, dropped: &AtomicU64) {
 /// `time method path status milliseconds request-id`
 fn format(entry: &Entry, out: &mut Vec<u8>) {
     let now = humantime::format_rfc3339_millis(SystemTime::now());
-    let Entry { method, path, status, took, request_id } = entry;
-    let path = path.escape_debug(); // a log line stays one line
+    let Entry { method_and_path, status, took, request_id } = entry;
+    let method_and_path = method_and_path.escape_debug(); // a log line stays one line
     let took = took.as_secs_f64() * 1000.0;
-    _ = writeln!(out, "{now} {method} {path} {status} {took:.3}ms {request_id:016x}");
+    _ = writeln!(out, "{now} {method_and_path} {status} {took:.3}ms {request_id:016x}");
 }

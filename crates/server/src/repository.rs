@@ -142,7 +142,7 @@ impl Repository {
         if entries.is_empty() {
             let found = match names {
                 [] => "an empty directory".to_owned(),
-                names => names.iter().take(10).cloned().collect::<Vec<_>>().join(", "),
+                names => listed(names.iter().map(String::as_str)),
             };
             return Err(StartError::NothingFound { path: path.to_owned(), found });
         }
@@ -193,10 +193,10 @@ impl Repository {
             _ => only(),
         };
         found.ok_or_else(|| {
-            let names: Vec<_> = self.entries.keys().map(ModelId::as_str).collect();
+            let names = listed(self.entries.keys().map(ModelId::as_str));
             ServerError::NotFound(match id {
-                Some(_) => format!("there is no such deployment; there are: {}", names.join(", ")),
-                None => format!("several models are served, name one in the path: {}", names.join(", ")),
+                Some(_) => format!("there is no such deployment; there are: {names}"),
+                None => format!("several models are served, name one in the path: {names}"),
             })
         })
     }
@@ -261,8 +261,19 @@ fn package_in(directory: &Path) -> Option<Result<PathBuf, String>> {
 }
 
 fn file_names(paths: &[PathBuf]) -> String {
-    let names = paths.iter().filter_map(|p| p.file_name()).map(|n| n.to_string_lossy());
-    names.collect::<Vec<_>>().join(", ")
+    let names: Vec<_> =
+        paths.iter().filter_map(|p| p.file_name()).map(|n| n.to_string_lossy().into_owned()).collect();
+    listed(names.iter().map(String::as_str))
+}
+
+/// The most names that a text lists.
+const MOST_NAMES: usize = 20;
+
+/// Names with commas between; of many the first, and how many more there are.
+fn listed<'n>(names: impl ExactSizeIterator<Item = &'n str>) -> String {
+    let more = names.len().saturating_sub(MOST_NAMES);
+    let shown = names.take(MOST_NAMES).collect::<Vec<_>>().join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
 }
 
 #[cfg(test)]
@@ -322,6 +333,15 @@ mod tests {
             "multi a: several packages in its directory: 1.mlpkg, 2.mlpkg b=1.mlpkg",
         );
         check(&["a/1.mlpkg", "notes/x.md", "b c/1.mlpkg", ".git/x.mlpkg"], "multi a=1.mlpkg");
+    }
+
+    #[test]
+    fn of_many_names_the_first_are_listed() {
+        let names: Vec<_> = (10..60).map(|i| format!("m{i}")).collect();
+        let listed = |count| listed(names[..count].iter().map(String::as_str));
+        assert_eq!(listed(2), "m10, m11");
+        assert!(listed(20).ends_with(", m28, m29"), "{}", listed(20));
+        assert!(listed(50).ends_with(", m28, m29 and 30 more"), "{}", listed(50));
     }
 
     #[test]

@@ -194,6 +194,28 @@ fn a_model_that_does_not_load_answers_503_while_the_others_serve() {
 }
 
 #[test]
+fn of_many_models_an_error_names_the_first() {
+    let models = tempfile::tempdir().unwrap();
+    for i in 10..40 {
+        let folder = models.path().join(format!("m{i}"));
+        fs::create_dir(&folder).unwrap();
+        fs::copy(repository("examples/demo/fraud/model_x.mlpkg"), folder.join("x.mlpkg")).unwrap();
+    }
+    let server = RunningServer::serve(models.path());
+    let names: Vec<_> = (10..30).map(|i| format!("m{i}")).collect();
+    let names = format!("{} and 10 more", names.join(", "));
+    for (target, message) in [
+        ("/deployments/none/info", format!("there is no such deployment; there are: {names}")),
+        ("/info", format!("several models are served, name one in the path: {names}")),
+    ] {
+        let answer = server.get(target);
+        let expected = serde_json::json!({ "message": message }).to_string();
+        assert_eq!((answer.status, answer.text()), (404, expected.as_str()));
+    }
+    server.stop();
+}
+
+#[test]
 fn the_demo_scores_both_models_and_shows_how_to_repeat_it() {
     let done = portend().args(["demo", "--once", "--port", "0"]).output().unwrap();
     let log = String::from_utf8(done.stderr).unwrap();
@@ -263,6 +285,18 @@ fn each_request_is_one_line_of_the_access_log_without_data() {
     assert!((took - told).abs() < 0.01, "{took} {told}");
     let log = server.stop();
     assert!(!log.contains("secret"), "{log}");
+}
+
+#[test]
+fn a_long_path_makes_no_long_line_of_the_access_log() {
+    let server = RunningServer::serve(&repository("examples/demo/fraud"));
+    let answer = server.get(&format!("/{}", "x".repeat(60_000)));
+    assert_eq!(answer.status, 404);
+    let id = answer.header("x-datarobot-request-id").unwrap();
+    let line =
+        wait_for("the line", || server.log().lines().find(|line| line.ends_with(id)).map(str::to_owned));
+    assert!(line.contains(&format!(" GET /{}… 404 ", "x".repeat(1023))), "{line}");
+    server.stop();
 }
 
 #[test]

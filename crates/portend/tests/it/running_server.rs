@@ -123,7 +123,9 @@ impl RunningServer {
         let kill = format!("kill -TERM {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
         let status: ExitStatus = wait_for("the end", || self.child.try_wait().unwrap());
-        self.reader.take().map(|reader| reader.join().unwrap());
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
         assert_eq!(status.code(), Some(0), "{}", self.log());
         self.log()
     }
