@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use portend_core::ModelId;
+use portend_core::{ModelId, ModelIdError};
 use portend_model::{LoadError, Model, Package};
 
 use crate::error::ServerError;
@@ -100,7 +100,7 @@ pub(crate) struct Repository {
     /// True when the path is one package: its model answers under every id.
     single: bool,
     entries: BTreeMap<ModelId, Entry>,
-    /// Sub-directories that are no models, with the reason.
+    /// Lines on sub-directories that are no models, with the reason.
     ignored: Vec<String>,
 }
 
@@ -131,20 +131,27 @@ impl Repository {
 
     fn multi(path: &Path, names: &[String]) -> Result<Self, StartError> {
         let mut entries = BTreeMap::new();
-        let mut ignored = Vec::new();
+        let mut empty = Vec::new();
+        let mut misnamed = Vec::new();
         for name in names.iter().filter(|name| path.join(name).is_dir()) {
             match (ModelId::parse(name), package_in(&path.join(name))) {
-                (_, None) => ignored.push(format!("directory '{name}' is ignored: it holds no package")),
-                (Err(rule), _) => ignored.push(format!("directory '{name}' is ignored: {rule}")),
+                (_, None) => empty.push(name.as_str()),
+                (Err(_), _) => misnamed.push(name.as_str()),
                 (Ok(id), Some(package)) => _ = entries.insert(id, Entry::new(package)),
             }
         }
+        let mut ignored = Vec::new();
+        if !misnamed.is_empty() {
+            let names = listed(misnamed.into_iter());
+            ignored.push(format!(
+                "directories whose names are no model ids are ignored: {names} ({ModelIdError})"
+            ));
+        }
         if entries.is_empty() {
-            let found = match names {
-                [] => "an empty directory".to_owned(),
-                names => listed(names.iter().map(String::as_str)),
-            };
-            return Err(StartError::NothingFound { path: path.to_owned(), found });
+            return Err(nothing_found(path, names, &ignored));
+        }
+        if !empty.is_empty() {
+            ignored.push(format!("directories without a package are ignored: {}", listed(empty.into_iter())));
         }
         Ok(Self { single: false, entries, ignored })
     }
@@ -212,6 +219,29 @@ impl Repository {
             None => Err(ServerError::Loading(id.to_string())),
         }
     }
+}
+
+/// What a directory without models holds instead, and why that is not served where it looks like something to serve.
+fn nothing_found(path: &Path, names: &[String], ignored: &[String]) -> StartError {
+    let mut found = match names {
+        [] => "an empty directory".to_owned(),
+        names => listed(names.iter().map(String::as_str)),
+    };
+    if let Some(package) = package_too_deep(path, names) {
+        let folder = package.parent().unwrap_or(path).display();
+        found.push_str(&format!("; {} holds a package a level too deep: serve {folder}", package.display()));
+    }
+    ignored.iter().for_each(|line| found.push_str(&format!("; {line}")));
+    StartError::NothingFound { path: path.to_owned(), found }
+}
+
+/// A directory inside a sub-directory that holds a package; looked for among the first of each.
+fn package_too_deep(path: &Path, names: &[String]) -> Option<PathBuf> {
+    names.iter().take(MOST_NAMES).find_map(|name| {
+        let folder = path.join(name);
+        let inner = list(&folder).ok()?.into_iter().take(MOST_NAMES).map(|inner| folder.join(inner));
+        inner.filter(|inner| inner.is_dir()).find(|inner| package_in(inner).is_some())
+    })
 }
 
 /// The error as clients may see it: where the package lies is the operator's business.
@@ -287,7 +317,7 @@ mod tests {
             let path = folder.path().join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             if !file.ends_with('/') {
-                fs::write(path, "{").unwrap();
+                fs::write(path, if file.contains("model") { "{\"learner\":" } else { "{" }).unwrap();
             }
         }
         let found = match Repository::scan(folder.path()) {
@@ -313,7 +343,8 @@ mod tests {
         check(&["model.json"], "single model=model.json");
         check(&["a b.mlpkg"], "single model=a b.mlpkg");
         check(&["x.mlpkg/portend.json"], "single x=x.mlpkg");
-        check(&["x.mlpkg", "metrics.json"], "single x=x.mlpkg");
+        check(&["x.mlpkg", "metrics.json", "model.json"], "single x=x.mlpkg");
+        check(&["model.json", "metrics.json", "config.json"], "single model=model.json");
     }
 
     #[test]
@@ -333,6 +364,7 @@ mod tests {
             "multi a: several packages in its directory: 1.mlpkg, 2.mlpkg b=1.mlpkg",
         );
         check(&["a/1.mlpkg", "notes/x.md", "b c/1.mlpkg", ".git/x.mlpkg"], "multi a=1.mlpkg");
+        check(&["config.json", "a/model.json", "a/metrics.json"], "multi a=model.json");
     }
 
     #[test]
@@ -353,7 +385,11 @@ mod tests {
         let expected = "no model in PATH: expected a model file, a package (.mlpkg, or a directory with portend.json), \
                         or a directory with one sub-directory per model; found ";
         check(&[], &format!("{expected}an empty directory"));
-        check(&["README.md", "x/y.txt/"], &format!("{expected}README.md, x"));
+        check(&["README.md", "x/y.txt/", "m.json"], &format!("{expected}README.md, m.json, x"));
+        let deep = format!("{expected}a, b; PATH/a/1 holds a package a level too deep: serve PATH/a");
+        check(&["a/1/x.mlpkg", "b/1/x.mlpkg"], &deep);
+        let why = "directories whose names are no model ids are ignored: a b";
+        check(&["a b/x.mlpkg"], &format!("{expected}a b; {why} ({ModelIdError})"));
         let error = Repository::scan(Path::new("/no/such/place")).unwrap_err();
         assert!(error.to_string().starts_with("cannot read /no/such/place: "), "{error}");
     }

@@ -79,6 +79,12 @@ fn what_cannot_be_served_ends_the_command_with_the_reason() {
     check_refused(folder(&[("notes.txt", b"x"), ("data/rows.csv", b"a\n")]).path(), &[], &[], 1, {
         format!("portend: {expected} data, notes.txt")
     });
+    let golden = repository("testdata/models");
+    let done = portend().arg("serve").arg(&golden).args(["--port", "0"]).output().unwrap();
+    let text = String::from_utf8_lossy(&done.stderr).replace(&*golden.to_string_lossy(), "PATH");
+    let why =
+        "; PATH/lgb_breast_cancer/package holds a package a level too deep: serve PATH/lgb_breast_cancer\n";
+    assert!(done.status.code() == Some(1) && text.ends_with(why), "{text}");
     check_refused(folder(&[("b.mlpkg", b""), ("a.mlpkg", b"")]).path(), &[], &[], 1, {
         "portend: several packages in PATH: a.mlpkg, b.mlpkg; name one of them, or put each into a sub-directory"
     });
@@ -153,6 +159,8 @@ fn a_model_that_does_not_load_answers_503_while_the_others_serve() {
         ("twice/a.mlpkg", b""),
         ("twice/b.mlpkg", b""),
         ("notes/read.me", b"x"),
+        ("empty/config.json", b"{\"level\":1}"),
+        ("config.json", b"{\"level\":1}"),
         (".hidden/a.mlpkg", b""),
     ]);
     write_package_with_other_samples(&models.path().join("differs"));
@@ -185,11 +193,35 @@ fn a_model_that_does_not_load_answers_503_while_the_others_serve() {
         assert!(server.log().contains(&line), "{}", server.log());
     }
     assert_eq!(server.post_csv("/deployments/fraud/predictions", &rows).status, 200);
-    let ignored = "directory 'notes' is ignored: it holds no package\n";
+    let ignored = "directories without a package are ignored: empty, notes\n";
     assert!(server.log().contains(ignored), "{}", server.log());
     for id in ["notes", ".hidden"] {
         assert_eq!(server.get(&format!("/deployments/{id}/info")).status, 404, "{id}");
     }
+    server.stop();
+}
+
+/// As Kubernetes mounts volumes: files lie in a hidden directory, and links lead through one more link to them.
+#[test]
+fn models_behind_links_are_served() {
+    use std::os::unix::fs::symlink;
+    let models = tempfile::tempdir().unwrap();
+    let real = models.path().join("..2026_01_01");
+    fs::create_dir_all(real.join("fraud")).unwrap();
+    fs::copy(repository("examples/demo/fraud/model_x.mlpkg"), real.join("fraud/x.mlpkg")).unwrap();
+    fs::copy(repository("examples/demo/revenue/revenue-estimate.mlpkg"), real.join("r.mlpkg")).unwrap();
+    symlink("..2026_01_01", models.path().join("..data")).unwrap();
+    symlink("..data/fraud", models.path().join("fraud")).unwrap();
+    fs::create_dir(models.path().join("revenue")).unwrap();
+    symlink("../..data/r.mlpkg", models.path().join("revenue/r.mlpkg")).unwrap();
+    symlink("nowhere", models.path().join("gone")).unwrap();
+    let server = RunningServer::serve(models.path());
+    for id in ["fraud", "revenue"] {
+        let info = server.get(&format!("/deployments/{id}/info"));
+        assert!(info.text().contains(r#""state":"ready""#), "{}", info.text());
+    }
+    let listed = server.get("/deployments");
+    assert_eq!(listed.text().matches("\"id\"").count(), 2, "{}", listed.text());
     server.stop();
 }
 
