@@ -55,17 +55,26 @@ pub enum StartError {
     },
 }
 
+/// Why a model of a repository is not served, as clients may see it.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    /// A stable word for the kind of failure: one of [`LoadError::code`], or `several_packages`.
+    pub(crate) code: &'static str,
+    /// A sentence for people.
+    pub(crate) message: String,
+}
+
 /// One model of a repository: where it is, and what became of loading it.
 #[derive(Debug)]
 pub(crate) struct Entry {
     /// The package or model file; an error text when its directory holds none or several.
-    package: Result<PathBuf, String>,
+    package: Result<PathBuf, Failure>,
     /// Unset while loading.
-    state: OnceLock<Result<Arc<Model>, String>>,
+    state: OnceLock<Result<Arc<Model>, Failure>>,
 }
 
 impl Entry {
-    fn new(package: Result<PathBuf, String>) -> Self {
+    fn new(package: Result<PathBuf, Failure>) -> Self {
         Self { package, state: OnceLock::new() }
     }
 
@@ -76,14 +85,14 @@ impl Entry {
     }
 
     /// What became of loading; None while that goes on.
-    pub(crate) fn state(&self) -> Option<Result<&Arc<Model>, &str>> {
-        self.state.get().map(|state| state.as_ref().map_err(String::as_str))
+    pub(crate) fn state(&self) -> Option<Result<&Arc<Model>, &Failure>> {
+        self.state.get().map(Result::as_ref)
     }
 
     /// Loads the model, once.
     fn load(&self, target: &str) -> Result<(), LoadError> {
         let (state, outcome) = match &self.package {
-            Err(reason) => (Err(reason.clone()), Ok(())),
+            Err(failure) => (Err(failure.clone()), Ok(())),
             Ok(path) => match Model::load(path, target) {
                 Ok(model) => (Ok(Arc::new(model)), Ok(())),
                 Err(error) => (Err(without_folder(&error, path)), Err(error)),
@@ -166,8 +175,8 @@ impl Repository {
             let outcome = entry.load(target);
             match (entry.state(), self.single) {
                 (Some(Err(_)), true) => outcome,
-                (Some(Err(reason)), false) => {
-                    log(&format!("model '{id}' does not load and answers 503: {reason}"));
+                (Some(Err(failure)), false) => {
+                    log(&format!("model '{id}' does not load and answers 503: {}", failure.message));
                     Ok(())
                 }
                 _ => Ok(()),
@@ -213,8 +222,8 @@ impl Repository {
         let (id, entry) = self.find(id)?;
         match entry.state() {
             Some(Ok(model)) => Ok(model),
-            Some(Err(reason)) => {
-                Err(ServerError::LoadFailed { id: id.to_string(), reason: reason.to_owned() })
+            Some(Err(failure)) => {
+                Err(ServerError::LoadFailed { id: id.to_string(), reason: failure.message.clone() })
             }
             None => Err(ServerError::Loading(id.to_string())),
         }
@@ -245,9 +254,9 @@ fn package_too_deep(path: &Path, names: &[String]) -> Option<PathBuf> {
 }
 
 /// The error as clients may see it: where the package lies is the operator's business.
-fn without_folder(error: &LoadError, package: &Path) -> String {
+fn without_folder(error: &LoadError, package: &Path) -> Failure {
     let folder = package.parent().map(|p| format!("{}/", p.display())).unwrap_or_default();
-    error.to_string().replace(&folder, "")
+    Failure { code: error.code(), message: error.to_string().replace(&folder, "") }
 }
 
 /// The names in a directory, sorted, hidden ones left out.
@@ -274,19 +283,25 @@ fn candidates(path: &Path, names: &[String]) -> Vec<PathBuf> {
 }
 
 /// The one package of a model's directory, or why there is not one; None when there is nothing that looks like one.
-fn package_in(directory: &Path) -> Option<Result<PathBuf, String>> {
+fn package_in(directory: &Path) -> Option<Result<PathBuf, Failure>> {
     if Package::is_candidate(directory) {
         return Some(Ok(directory.to_owned()));
     }
     let names = match list(directory) {
         Ok(names) => names,
-        Err(error) => return Some(Err(format!("cannot read {}: {error}", directory.display()))),
+        Err(error) => {
+            let message = format!("cannot read its directory: {error}");
+            return Some(Err(Failure { code: "io", message }));
+        }
     };
     let mut packages = candidates(directory, &names);
     match packages.len() {
         0 => None,
         1 => Some(Ok(packages.remove(0))),
-        _ => Some(Err(format!("several packages in its directory: {}", file_names(&packages)))),
+        _ => {
+            let message = format!("several packages in its directory: {}", file_names(&packages));
+            Some(Err(Failure { code: "several_packages", message }))
+        }
     }
 }
 
@@ -324,7 +339,7 @@ mod tests {
             Ok(found) => {
                 let ids = found.entries().map(|(id, entry)| match &entry.package {
                     Ok(path) => format!("{id}={}", path.file_name().unwrap().to_string_lossy()),
-                    Err(reason) => format!("{id}: {reason}"),
+                    Err(failure) => format!("{id}: {}", failure.message),
                 });
                 format!(
                     "{} {}",

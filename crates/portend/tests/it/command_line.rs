@@ -156,6 +156,7 @@ fn without_a_path_the_environment_says_what_is_served() {
 fn a_model_that_does_not_load_answers_503_while_the_others_serve() {
     let models = folder(&[
         ("churn/a.mlpkg", &zip_with_empty_file("metadata.json")),
+        ("odd/model.json", br#"{"learner":{}}"#),
         ("twice/a.mlpkg", b""),
         ("twice/b.mlpkg", b""),
         ("notes/read.me", b"x"),
@@ -174,11 +175,17 @@ fn a_model_that_does_not_load_answers_503_while_the_others_serve() {
     let differs =
         "package differs: sample row 1: the package expects [1.5] and the model gives [77.21605682373047]";
     let reasons = [
-        ("churn", churn.as_str()),
-        ("differs", differs),
-        ("twice", "several packages in its directory: a.mlpkg, b.mlpkg"),
+        ("churn", "bad_package", churn.as_str()),
+        ("differs", "sample_differs", differs),
+        (
+            "odd",
+            "bad_model",
+            "model file model.json: not an XGBoost JSON model: missing field `learner_model_param` at line 1 column 13",
+        ),
+        ("twice", "several_packages", "several packages in its directory: a.mlpkg, b.mlpkg"),
     ];
-    for (id, reason) in reasons {
+    let listed: serde_json::Value = serde_json::from_slice(&server.get("/deployments").body).unwrap();
+    for (id, code, reason) in reasons {
         let answer = server.post_csv(&format!("/deployments/{id}/predictions"), &rows);
         let message = format!("model '{id}' could not be loaded: {reason}");
         assert_eq!(
@@ -188,7 +195,10 @@ fn a_model_that_does_not_load_answers_503_while_the_others_serve() {
         assert_eq!(answer.header("retry-after"), None, "waiting does not help");
         let info: serde_json::Value =
             serde_json::from_slice(&server.get(&format!("/deployments/{id}/info")).body).unwrap();
-        assert_eq!((info["state"].as_str(), info["error"].as_str()), (Some("failed"), Some(reason)));
+        let error = serde_json::json!({ "code": code, "message": reason });
+        assert_eq!((info["state"].as_str(), &info["error"]), (Some("failed"), &error));
+        let listed = listed["deployments"].as_array().unwrap().iter().find(|one| one["id"] == id);
+        assert_eq!(listed.map(|one| &one["error"]), Some(&error));
         let line = format!("model '{id}' does not load and answers 503: {reason}\n");
         assert!(server.log().contains(&line), "{}", server.log());
     }
