@@ -4,7 +4,7 @@
 #   bench/serve.sh PORTEND_BINARY EMPTY_AXUM_BINARY [serve.py options]
 #
 # "-" for a binary leaves that server out. Environment: BENCH_SECONDS, BENCH_OUT (see serve.py),
-# BENCH_DATA for the inputs and PORTEND_CACHE for the virtual environment, both outside the checkout.
+# PORTEND_CACHE for the virtual environment and the inputs, BENCH_DATA for inputs elsewhere; both outside the checkout.
 set -euo pipefail
 
 if (($# < 2)); then
@@ -12,8 +12,9 @@ if (($# < 2)); then
   exit 2
 fi
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-data=${BENCH_DATA:-/tmp/portend-bench-data}
-venv=${PORTEND_CACHE:-$HOME/.cache/portend}/bench-venv
+cache=${PORTEND_CACHE:-$HOME/.cache/portend}
+data=${BENCH_DATA:-$cache/bench}
+venv=$cache/bench-venv
 
 servers=()
 [[ $1 == - ]] || servers+=(--portend "$1")

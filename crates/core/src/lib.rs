@@ -5,6 +5,8 @@
 
 mod name;
 mod schema;
+mod shortened;
 
 pub use name::{ModelId, ModelIdError};
 pub use schema::{Dtype, Feature, Label, Target, TargetKind};
+pub use shortened::{shortened, shortened_to};

@@ -2,7 +2,7 @@
 //! rows over HTTP as any client would, prints the answers and the command that repeats them.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{Read, Write, stdout};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
@@ -43,9 +43,9 @@ pub(crate) fn run(arguments: &DemoArguments) -> Result<(), CommandError> {
         let server = tokio::spawn(server.run(async move { _ = stopped.await }));
         let place = folder.path().to_owned();
         let shown = tokio::task::spawn_blocking(move || show(address, &place)).await;
-        shown.map_err(|e| CommandError::Demo(e.to_string()))?.map_err(CommandError::Demo)?;
+        shown.map_err(|e| CommandError::Demo(e.to_string()))??;
         if !arguments.once {
-            say("Serving on until Ctrl-C.");
+            say("Serving on until Ctrl-C.")?;
             stop_signal().await;
         }
         drop(stop);
@@ -75,31 +75,30 @@ async fn bind(mut config: Config, port: Option<u16>) -> Result<Server, StartErro
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the demo talks to a person")]
-fn say(line: &str) {
-    println!("{line}");
+fn say(line: &str) -> Result<(), CommandError> {
+    writeln!(stdout(), "{line}").map_err(CommandError::Print)
 }
 
-fn show(address: SocketAddr, folder: &Path) -> Result<(), String> {
-    wait_until_ready(address)?;
+fn show(address: SocketAddr, folder: &Path) -> Result<(), CommandError> {
+    wait_until_ready(address).map_err(CommandError::Demo)?;
     for id in ["fraud", "revenue"] {
         let rows = folder.join(format!("{id}-scoring.csv"));
-        let body = fs::read(&rows).map_err(|e| e.to_string())?;
-        let info = get(address, &format!("/deployments/{id}/info"))?;
+        let body = fs::read(&rows).map_err(|e| CommandError::Demo(e.to_string()))?;
+        let info = get(address, &format!("/deployments/{id}/info")).map_err(CommandError::Demo)?;
         let target = format!("/deployments/{id}/predictions?passthroughColumns=id");
-        let answer = call(address, "POST", &target, &body)?;
+        let answer = call(address, "POST", &target, &body).map_err(CommandError::Demo)?;
         let text = |key: &str| info[key].as_str().unwrap_or_default().to_owned();
         say(&format!(
             "\n{id}: {} of '{}' by a model of {}\n",
             text("targetType").to_lowercase(),
             text("targetName"),
             text("library")
-        ));
-        table(&answer).iter().for_each(|line| say(line));
+        ))?;
+        table(&answer).iter().try_for_each(|line| say(line))?;
         say(&format!(
             "\n  curl -X POST 'http://{address}{target}' -H 'Content-Type: text/csv' --data-binary @{}\n",
             rows.display()
-        ));
+        ))?;
     }
     Ok(())
 }

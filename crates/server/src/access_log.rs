@@ -2,9 +2,13 @@
 //! or pipe. When that cannot keep up, lines are dropped and their number is said. No query and no data is logged.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::{Duration, SystemTime};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant, SystemTime};
+
+use axum::http::Request;
+use portend_core::{shortened, shortened_to};
 
 /// Lines that may wait to be written.
 const QUEUE: usize = 8192;
@@ -13,7 +17,7 @@ const QUEUE: usize = 8192;
 #[derive(Debug)]
 pub(crate) struct AccessLog {
     lines: Option<SyncSender<Line>>,
-    dropped: &'static AtomicU64,
+    dropped: Arc<AtomicU64>,
 }
 
 /// What the writing thread is told.
@@ -25,27 +29,35 @@ enum Line {
     Flush(SyncSender<()>),
 }
 
+/// The most characters of a path that are kept: what waits is bounded in lines, and so in bytes.
+const MOST_PATH: usize = 1024;
+
+/// Method and path of a request as they are logged.
+pub(crate) fn method_and_path<B>(request: &Request<B>) -> String {
+    let path = shortened_to(MOST_PATH, request.uri().path());
+    format!("{} {path}", shortened(request.method().as_str()))
+}
+
 /// What is known of a request once it is answered.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    pub(crate) method: axum::http::Method,
-    pub(crate) path: String,
+    pub(crate) method_and_path: String,
     pub(crate) status: u16,
     pub(crate) took: Duration,
     pub(crate) request_id: u64,
 }
 
-static DROPPED: AtomicU64 = AtomicU64::new(0);
-
 impl AccessLog {
     /// Starts the writing thread if the log is on and a thread can be had.
     pub(crate) fn new(on: bool) -> Self {
+        let dropped = Arc::new(AtomicU64::new(0));
         let lines = on.then(|| {
             let (send, receive) = sync_channel(QUEUE);
             let thread = std::thread::Builder::new().name("access-log".to_owned());
-            thread.spawn(move || write_lines(&receive)).ok().map(|_| send)
+            let dropped = Arc::clone(&dropped);
+            thread.spawn(move || write_lines(&receive, &dropped)).ok().map(|_| send)
         });
-        Self { lines: lines.flatten(), dropped: &DROPPED }
+        Self { lines: lines.flatten(), dropped }
     }
 
     /// True when entries are written.
@@ -55,10 +67,18 @@ impl AccessLog {
 
     /// Waits until all entries so far are written, or for a short time.
     pub(crate) fn flush(&self) {
+        let Some(lines) = &self.lines else { return };
+        let end = Instant::now() + FLUSH_TIME;
         let (done, written) = sync_channel(1);
-        if self.lines.as_ref().is_some_and(|lines| lines.send(Line::Flush(done)).is_ok()) {
-            _ = written.recv_timeout(FLUSH_TIME);
+        let mut line = Line::Flush(done);
+        while let Err(TrySendError::Full(refused)) = lines.try_send(line) {
+            if Instant::now() >= end {
+                return; // nobody reads: the lines are lost, the end must come
+            }
+            line = refused;
+            std::thread::sleep(Duration::from_millis(5));
         }
+        _ = written.recv_timeout(end.saturating_duration_since(Instant::now()));
     }
 
     /// Queues an entry, or counts it as dropped.
@@ -73,7 +93,7 @@ impl AccessLog {
 const FLUSH_TIME: Duration = Duration::from_secs(1);
 
 /// Writes until all senders are gone; flushes whenever nothing waits.
-fn write_lines(lines: &Receiver<Line>) {
+fn write_lines(lines: &Receiver<Line>, dropped: &AtomicU64) {
     let mut out = Vec::with_capacity(16 << 10);
     while let Ok(first) = lines.recv() {
         let mut next = Some(first);
@@ -85,7 +105,7 @@ fn write_lines(lines: &Receiver<Line>) {
             }
             next = if out.len() < 12 << 10 { lines.try_recv().ok() } else { None };
         }
-        let dropped = DROPPED.swap(0, Ordering::Relaxed);
+        let dropped = dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
             _ = writeln!(out, "access log: {dropped} lines dropped, the reader of this log is too slow");
         }
@@ -100,8 +120,8 @@ fn write_lines(lines: &Receiver<Line>) {
 /// `time method path status milliseconds request-id`
 fn format(entry: &Entry, out: &mut Vec<u8>) {
     let now = humantime::format_rfc3339_millis(SystemTime::now());
-    let Entry { method, path, status, took, request_id } = entry;
-    let path = path.escape_debug(); // a log line stays one line
+    let Entry { method_and_path, status, took, request_id } = entry;
+    let method_and_path = method_and_path.escape_debug(); // a log line stays one line
     let took = took.as_secs_f64() * 1000.0;
-    _ = writeln!(out, "{now} {method} {path} {status} {took:.3}ms {request_id:016x}");
+    _ = writeln!(out, "{now} {method_and_path} {status} {took:.3}ms {request_id:016x}");
 }

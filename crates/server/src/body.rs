@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use encoding_rs::{Encoding, UTF_8};
 use flate2::read::MultiGzDecoder;
 use http_body_util::BodyExt;
+use portend_core::shortened;
 
 use crate::error::ServerError;
 
@@ -111,7 +112,7 @@ pub(crate) fn charset(label: Option<&str>) -> Result<&'static Encoding, ServerEr
     match label {
         None | Some("") => Ok(UTF_8),
         Some(label) => Encoding::for_label(label.as_bytes())
-            .ok_or_else(|| ServerError::BadBody(format!("charset '{label}' is not known"))),
+            .ok_or_else(|| ServerError::BadBody(format!("charset '{}' is not known", shortened(label)))),
     }
 }
 
@@ -122,7 +123,8 @@ pub(crate) fn is_gzip(headers: &HeaderMap) -> Result<bool, ServerError> {
         Some(value) if value.is_empty() || value.eq_ignore_ascii_case("identity") => Ok(false),
         Some(value) if value.eq_ignore_ascii_case("gzip") || value.eq_ignore_ascii_case("x-gzip") => Ok(true),
         Some(value) => Err(ServerError::UnsupportedMediaType(format!(
-            "Content-Encoding '{value}' is not read, only gzip is"
+            "Content-Encoding '{}' is not read, only gzip is",
+            shortened(value)
         ))),
     }
 }

@@ -1,6 +1,7 @@
 //! All routes and layers on one page, and what they share.
 
 use std::hash::{BuildHasher, RandomState};
+use std::io::{Write, stderr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use axum::routing::get;
 use portend_model::LoadError;
 use tower::ServiceExt;
 
-use crate::access_log::{AccessLog, Entry};
+use crate::access_log::{AccessLog, Entry, method_and_path};
 use crate::config::Config;
 use crate::protocol::pps;
 use crate::repository::{Repository, StartError};
@@ -46,9 +47,9 @@ impl App {
     }
 
     /// Loads all models; see [`crate::Server::run`].
-    #[expect(clippy::print_stderr, reason = "what does not load is told to the operator")]
     pub fn load(&self) -> Result<(), LoadError> {
-        self.repository.load(&self.config.target, |line| eprintln!("{line}"))
+        // eprintln! would panic where nobody reads any more
+        self.repository.load(&self.config.target, |line| _ = writeln!(stderr(), "{line}"))
     }
 }
 
@@ -86,7 +87,7 @@ impl HttpService {
         let started = Instant::now();
         let request_id = self.app.next_id.fetch_add(1, Ordering::Relaxed);
         let log = &self.app.log;
-        let logged = log.is_on().then(|| (request.method().clone(), request.uri().path().to_owned()));
+        let logged = log.is_on().then(|| method_and_path(&request));
         let (request, unread) = unread::watch(request);
         let mut response = match self.routes.oneshot(with_plain_path(request)).await {
             Ok(response) => response,
@@ -95,8 +96,8 @@ impl HttpService {
         unread::settle(unread, self.app.config.body_limit, &mut response);
         let took = started.elapsed();
         stamp(&mut response, took, request_id);
-        if let Some((method, path)) = logged {
-            log.write(Entry { method, path, status: response.status().as_u16(), took, request_id });
+        if let Some(method_and_path) = logged {
+            log.write(Entry { method_and_path, status: response.status().as_u16(), took, request_id });
         }
         response
     }

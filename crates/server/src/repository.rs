@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use portend_core::ModelId;
+use portend_core::{ModelId, ModelIdError};
 use portend_model::{LoadError, Model, Package};
 
 use crate::error::ServerError;
@@ -55,17 +55,26 @@ pub enum StartError {
     },
 }
 
+/// Why a model of a repository is not served, as clients may see it.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    /// A stable word for the kind of failure: one of [`LoadError::code`], or `several_packages`.
+    pub(crate) code: &'static str,
+    /// A sentence for people.
+    pub(crate) message: String,
+}
+
 /// One model of a repository: where it is, and what became of loading it.
 #[derive(Debug)]
 pub(crate) struct Entry {
     /// The package or model file; an error text when its directory holds none or several.
-    package: Result<PathBuf, String>,
+    package: Result<PathBuf, Failure>,
     /// Unset while loading.
-    state: OnceLock<Result<Arc<Model>, String>>,
+    state: OnceLock<Result<Arc<Model>, Failure>>,
 }
 
 impl Entry {
-    fn new(package: Result<PathBuf, String>) -> Self {
+    fn new(package: Result<PathBuf, Failure>) -> Self {
         Self { package, state: OnceLock::new() }
     }
 
@@ -76,14 +85,14 @@ impl Entry {
     }
 
     /// What became of loading; None while that goes on.
-    pub(crate) fn state(&self) -> Option<Result<&Arc<Model>, &str>> {
-        self.state.get().map(|state| state.as_ref().map_err(String::as_str))
+    pub(crate) fn state(&self) -> Option<Result<&Arc<Model>, &Failure>> {
+        self.state.get().map(Result::as_ref)
     }
 
     /// Loads the model, once.
     fn load(&self, target: &str) -> Result<(), LoadError> {
         let (state, outcome) = match &self.package {
-            Err(reason) => (Err(reason.clone()), Ok(())),
+            Err(failure) => (Err(failure.clone()), Ok(())),
             Ok(path) => match Model::load(path, target) {
                 Ok(model) => (Ok(Arc::new(model)), Ok(())),
                 Err(error) => (Err(without_folder(&error, path)), Err(error)),
@@ -100,7 +109,7 @@ pub(crate) struct Repository {
     /// True when the path is one package: its model answers under every id.
     single: bool,
     entries: BTreeMap<ModelId, Entry>,
-    /// Sub-directories that are no models, with the reason.
+    /// Lines on sub-directories that are no models, with the reason.
     ignored: Vec<String>,
 }
 
@@ -131,20 +140,27 @@ impl Repository {
 
     fn multi(path: &Path, names: &[String]) -> Result<Self, StartError> {
         let mut entries = BTreeMap::new();
-        let mut ignored = Vec::new();
+        let mut empty = Vec::new();
+        let mut misnamed = Vec::new();
         for name in names.iter().filter(|name| path.join(name).is_dir()) {
             match (ModelId::parse(name), package_in(&path.join(name))) {
-                (_, None) => ignored.push(format!("directory '{name}' is ignored: it holds no package")),
-                (Err(rule), _) => ignored.push(format!("directory '{name}' is ignored: {rule}")),
+                (_, None) => empty.push(name.as_str()),
+                (Err(_), _) => misnamed.push(name.as_str()),
                 (Ok(id), Some(package)) => _ = entries.insert(id, Entry::new(package)),
             }
         }
+        let mut ignored = Vec::new();
+        if !misnamed.is_empty() {
+            let names = listed(misnamed.into_iter());
+            ignored.push(format!(
+                "directories whose names are no model ids are ignored: {names} ({ModelIdError})"
+            ));
+        }
         if entries.is_empty() {
-            let found = match names {
-                [] => "an empty directory".to_owned(),
-                names => names.iter().take(10).cloned().collect::<Vec<_>>().join(", "),
-            };
-            return Err(StartError::NothingFound { path: path.to_owned(), found });
+            return Err(nothing_found(path, names, &ignored));
+        }
+        if !empty.is_empty() {
+            ignored.push(format!("directories without a package are ignored: {}", listed(empty.into_iter())));
         }
         Ok(Self { single: false, entries, ignored })
     }
@@ -159,8 +175,8 @@ impl Repository {
             let outcome = entry.load(target);
             match (entry.state(), self.single) {
                 (Some(Err(_)), true) => outcome,
-                (Some(Err(reason)), false) => {
-                    log(&format!("model '{id}' does not load and answers 503: {reason}"));
+                (Some(Err(failure)), false) => {
+                    log(&format!("model '{id}' does not load and answers 503: {}", failure.message));
                     Ok(())
                 }
                 _ => Ok(()),
@@ -193,10 +209,10 @@ impl Repository {
             _ => only(),
         };
         found.ok_or_else(|| {
-            let names: Vec<_> = self.entries.keys().map(ModelId::as_str).collect();
+            let names = listed(self.entries.keys().map(ModelId::as_str));
             ServerError::NotFound(match id {
-                Some(_) => format!("there is no such deployment; there are: {}", names.join(", ")),
-                None => format!("several models are served, name one in the path: {}", names.join(", ")),
+                Some(_) => format!("there is no such deployment; there are: {names}"),
+                None => format!("several models are served, name one in the path: {names}"),
             })
         })
     }
@@ -206,18 +222,41 @@ impl Repository {
         let (id, entry) = self.find(id)?;
         match entry.state() {
             Some(Ok(model)) => Ok(model),
-            Some(Err(reason)) => {
-                Err(ServerError::LoadFailed { id: id.to_string(), reason: reason.to_owned() })
+            Some(Err(failure)) => {
+                Err(ServerError::LoadFailed { id: id.to_string(), reason: failure.message.clone() })
             }
             None => Err(ServerError::Loading(id.to_string())),
         }
     }
 }
 
+/// What a directory without models holds instead, and why that is not served where it looks like something to serve.
+fn nothing_found(path: &Path, names: &[String], ignored: &[String]) -> StartError {
+    let mut found = match names {
+        [] => "an empty directory".to_owned(),
+        names => listed(names.iter().map(String::as_str)),
+    };
+    if let Some(package) = package_too_deep(path, names) {
+        let folder = package.parent().unwrap_or(path).display();
+        found.push_str(&format!("; {} holds a package a level too deep: serve {folder}", package.display()));
+    }
+    ignored.iter().for_each(|line| found.push_str(&format!("; {line}")));
+    StartError::NothingFound { path: path.to_owned(), found }
+}
+
+/// A directory inside a sub-directory that holds a package; looked for among the first of each.
+fn package_too_deep(path: &Path, names: &[String]) -> Option<PathBuf> {
+    names.iter().take(MOST_NAMES).find_map(|name| {
+        let folder = path.join(name);
+        let inner = list(&folder).ok()?.into_iter().take(MOST_NAMES).map(|inner| folder.join(inner));
+        inner.filter(|inner| inner.is_dir()).find(|inner| package_in(inner).is_some())
+    })
+}
+
 /// The error as clients may see it: where the package lies is the operator's business.
-fn without_folder(error: &LoadError, package: &Path) -> String {
+fn without_folder(error: &LoadError, package: &Path) -> Failure {
     let folder = package.parent().map(|p| format!("{}/", p.display())).unwrap_or_default();
-    error.to_string().replace(&folder, "")
+    Failure { code: error.code(), message: error.to_string().replace(&folder, "") }
 }
 
 /// The names in a directory, sorted, hidden ones left out.
@@ -244,25 +283,42 @@ fn candidates(path: &Path, names: &[String]) -> Vec<PathBuf> {
 }
 
 /// The one package of a model's directory, or why there is not one; None when there is nothing that looks like one.
-fn package_in(directory: &Path) -> Option<Result<PathBuf, String>> {
+fn package_in(directory: &Path) -> Option<Result<PathBuf, Failure>> {
     if Package::is_candidate(directory) {
         return Some(Ok(directory.to_owned()));
     }
     let names = match list(directory) {
         Ok(names) => names,
-        Err(error) => return Some(Err(format!("cannot read {}: {error}", directory.display()))),
+        Err(error) => {
+            let message = format!("cannot read its directory: {error}");
+            return Some(Err(Failure { code: "io", message }));
+        }
     };
     let mut packages = candidates(directory, &names);
     match packages.len() {
         0 => None,
         1 => Some(Ok(packages.remove(0))),
-        _ => Some(Err(format!("several packages in its directory: {}", file_names(&packages)))),
+        _ => {
+            let message = format!("several packages in its directory: {}", file_names(&packages));
+            Some(Err(Failure { code: "several_packages", message }))
+        }
     }
 }
 
 fn file_names(paths: &[PathBuf]) -> String {
-    let names = paths.iter().filter_map(|p| p.file_name()).map(|n| n.to_string_lossy());
-    names.collect::<Vec<_>>().join(", ")
+    let names: Vec<_> =
+        paths.iter().filter_map(|p| p.file_name()).map(|n| n.to_string_lossy().into_owned()).collect();
+    listed(names.iter().map(String::as_str))
+}
+
+/// The most names that a text lists.
+const MOST_NAMES: usize = 20;
+
+/// Names with commas between; of many the first, and how many more there are.
+fn listed<'n>(names: impl ExactSizeIterator<Item = &'n str>) -> String {
+    let more = names.len().saturating_sub(MOST_NAMES);
+    let shown = names.take(MOST_NAMES).collect::<Vec<_>>().join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
 }
 
 #[cfg(test)]
@@ -276,14 +332,14 @@ mod tests {
             let path = folder.path().join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             if !file.ends_with('/') {
-                fs::write(path, "{").unwrap();
+                fs::write(path, if file.contains("model") { "{\"learner\":" } else { "{" }).unwrap();
             }
         }
         let found = match Repository::scan(folder.path()) {
             Ok(found) => {
                 let ids = found.entries().map(|(id, entry)| match &entry.package {
                     Ok(path) => format!("{id}={}", path.file_name().unwrap().to_string_lossy()),
-                    Err(reason) => format!("{id}: {reason}"),
+                    Err(failure) => format!("{id}: {}", failure.message),
                 });
                 format!(
                     "{} {}",
@@ -302,7 +358,8 @@ mod tests {
         check(&["model.json"], "single model=model.json");
         check(&["a b.mlpkg"], "single model=a b.mlpkg");
         check(&["x.mlpkg/portend.json"], "single x=x.mlpkg");
-        check(&["x.mlpkg", "metrics.json"], "single x=x.mlpkg");
+        check(&["x.mlpkg", "metrics.json", "model.json"], "single x=x.mlpkg");
+        check(&["model.json", "metrics.json", "config.json"], "single model=model.json");
     }
 
     #[test]
@@ -322,6 +379,16 @@ mod tests {
             "multi a: several packages in its directory: 1.mlpkg, 2.mlpkg b=1.mlpkg",
         );
         check(&["a/1.mlpkg", "notes/x.md", "b c/1.mlpkg", ".git/x.mlpkg"], "multi a=1.mlpkg");
+        check(&["config.json", "a/model.json", "a/metrics.json"], "multi a=model.json");
+    }
+
+    #[test]
+    fn of_many_names_the_first_are_listed() {
+        let names: Vec<_> = (10..60).map(|i| format!("m{i}")).collect();
+        let listed = |count| listed(names[..count].iter().map(String::as_str));
+        assert_eq!(listed(2), "m10, m11");
+        assert!(listed(20).ends_with(", m28, m29"), "{}", listed(20));
+        assert!(listed(50).ends_with(", m28, m29 and 30 more"), "{}", listed(50));
     }
 
     #[test]
@@ -333,7 +400,11 @@ mod tests {
         let expected = "no model in PATH: expected a model file, a package (.mlpkg, or a directory with portend.json), \
                         or a directory with one sub-directory per model; found ";
         check(&[], &format!("{expected}an empty directory"));
-        check(&["README.md", "x/y.txt/"], &format!("{expected}README.md, x"));
+        check(&["README.md", "x/y.txt/", "m.json"], &format!("{expected}README.md, m.json, x"));
+        let deep = format!("{expected}a, b; PATH/a/1 holds a package a level too deep: serve PATH/a");
+        check(&["a/1/x.mlpkg", "b/1/x.mlpkg"], &deep);
+        let why = "directories whose names are no model ids are ignored: a b";
+        check(&["a b/x.mlpkg"], &format!("{expected}a b; {why} ({ModelIdError})"));
         let error = Repository::scan(Path::new("/no/such/place")).unwrap_err();
         assert!(error.to_string().starts_with("cannot read /no/such/place: "), "{error}");
     }

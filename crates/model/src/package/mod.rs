@@ -77,7 +77,7 @@ impl Package {
             return path.join(MANIFEST).is_file();
         }
         // not a pipe or device: looking inside would wait for a writer
-        path.is_file() && (has_package_extension(path) || (has_model_extension(path) && detect(path).is_ok()))
+        path.is_file() && (has_package_extension(path) || is_model_file(path))
     }
 
     /// Where it lies.
@@ -159,6 +159,18 @@ fn has_package_extension(path: &Path) -> bool {
 fn has_model_extension(path: &Path) -> bool {
     let known = ["json", "ubj", "txt", "lgb", "lgbm", "model", "xgb", "bst"];
     path.extension().and_then(|e| e.to_str()).is_some_and(|e| known.contains(&e))
+}
+
+/// Whether a file has the name and start of a model file. Any JSON object starts like an XGBoost model, so that of a
+/// file called `.json` the key that all of them begin with is asked for.
+fn is_model_file(path: &Path) -> bool {
+    let names_learner = || -> Option<bool> {
+        let mut start = Vec::new();
+        File::open(path).ok()?.take(64 << 10).read_to_end(&mut start).ok()?;
+        Some(memchr::memmem::find(&start, b"\"learner\"").is_some())
+    };
+    let json = path.extension().is_some_and(|e| e == "json");
+    has_model_extension(path) && detect(path).is_ok() && (!json || names_learner() == Some(true))
 }
 
 fn starts_with(path: &Path, start: &[u8]) -> Result<bool, LoadError> {

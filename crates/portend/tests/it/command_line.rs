@@ -79,6 +79,12 @@ fn what_cannot_be_served_ends_the_command_with_the_reason() {
     check_refused(folder(&[("notes.txt", b"x"), ("data/rows.csv", b"a\n")]).path(), &[], &[], 1, {
         format!("portend: {expected} data, notes.txt")
     });
+    let golden = repository("testdata/models");
+    let done = portend().arg("serve").arg(&golden).args(["--port", "0"]).output().unwrap();
+    let text = String::from_utf8_lossy(&done.stderr).replace(&*golden.to_string_lossy(), "PATH");
+    let why =
+        "; PATH/lgb_breast_cancer/package holds a package a level too deep: serve PATH/lgb_breast_cancer\n";
+    assert!(done.status.code() == Some(1) && text.ends_with(why), "{text}");
     check_refused(folder(&[("b.mlpkg", b""), ("a.mlpkg", b"")]).path(), &[], &[], 1, {
         "portend: several packages in PATH: a.mlpkg, b.mlpkg; name one of them, or put each into a sub-directory"
     });
@@ -150,9 +156,12 @@ fn without_a_path_the_environment_says_what_is_served() {
 fn a_model_that_does_not_load_answers_503_while_the_others_serve() {
     let models = folder(&[
         ("churn/a.mlpkg", &zip_with_empty_file("metadata.json")),
+        ("odd/model.json", br#"{"learner":{}}"#),
         ("twice/a.mlpkg", b""),
         ("twice/b.mlpkg", b""),
         ("notes/read.me", b"x"),
+        ("empty/config.json", b"{\"level\":1}"),
+        ("config.json", b"{\"level\":1}"),
         (".hidden/a.mlpkg", b""),
     ]);
     write_package_with_other_samples(&models.path().join("differs"));
@@ -166,11 +175,17 @@ fn a_model_that_does_not_load_answers_503_while_the_others_serve() {
     let differs =
         "package differs: sample row 1: the package expects [1.5] and the model gives [77.21605682373047]";
     let reasons = [
-        ("churn", churn.as_str()),
-        ("differs", differs),
-        ("twice", "several packages in its directory: a.mlpkg, b.mlpkg"),
+        ("churn", "bad_package", churn.as_str()),
+        ("differs", "sample_differs", differs),
+        (
+            "odd",
+            "bad_model",
+            "model file model.json: not an XGBoost JSON model: missing field `learner_model_param` at line 1 column 13",
+        ),
+        ("twice", "several_packages", "several packages in its directory: a.mlpkg, b.mlpkg"),
     ];
-    for (id, reason) in reasons {
+    let listed: serde_json::Value = serde_json::from_slice(&server.get("/deployments").body).unwrap();
+    for (id, code, reason) in reasons {
         let answer = server.post_csv(&format!("/deployments/{id}/predictions"), &rows);
         let message = format!("model '{id}' could not be loaded: {reason}");
         assert_eq!(
@@ -180,15 +195,64 @@ fn a_model_that_does_not_load_answers_503_while_the_others_serve() {
         assert_eq!(answer.header("retry-after"), None, "waiting does not help");
         let info: serde_json::Value =
             serde_json::from_slice(&server.get(&format!("/deployments/{id}/info")).body).unwrap();
-        assert_eq!((info["state"].as_str(), info["error"].as_str()), (Some("failed"), Some(reason)));
+        let error = serde_json::json!({ "code": code, "message": reason });
+        assert_eq!((info["state"].as_str(), &info["error"]), (Some("failed"), &error));
+        let listed = listed["deployments"].as_array().unwrap().iter().find(|one| one["id"] == id);
+        assert_eq!(listed.map(|one| &one["error"]), Some(&error));
         let line = format!("model '{id}' does not load and answers 503: {reason}\n");
         assert!(server.log().contains(&line), "{}", server.log());
     }
     assert_eq!(server.post_csv("/deployments/fraud/predictions", &rows).status, 200);
-    let ignored = "directory 'notes' is ignored: it holds no package\n";
+    let ignored = "directories without a package are ignored: empty, notes\n";
     assert!(server.log().contains(ignored), "{}", server.log());
     for id in ["notes", ".hidden"] {
         assert_eq!(server.get(&format!("/deployments/{id}/info")).status, 404, "{id}");
+    }
+    server.stop();
+}
+
+/// As Kubernetes mounts volumes: files lie in a hidden directory, and links lead through one more link to them.
+#[test]
+fn models_behind_links_are_served() {
+    use std::os::unix::fs::symlink;
+    let models = tempfile::tempdir().unwrap();
+    let real = models.path().join("..2026_01_01");
+    fs::create_dir_all(real.join("fraud")).unwrap();
+    fs::copy(repository("examples/demo/fraud/model_x.mlpkg"), real.join("fraud/x.mlpkg")).unwrap();
+    fs::copy(repository("examples/demo/revenue/revenue-estimate.mlpkg"), real.join("r.mlpkg")).unwrap();
+    symlink("..2026_01_01", models.path().join("..data")).unwrap();
+    symlink("..data/fraud", models.path().join("fraud")).unwrap();
+    fs::create_dir(models.path().join("revenue")).unwrap();
+    symlink("../..data/r.mlpkg", models.path().join("revenue/r.mlpkg")).unwrap();
+    symlink("nowhere", models.path().join("gone")).unwrap();
+    let server = RunningServer::serve(models.path());
+    for id in ["fraud", "revenue"] {
+        let info = server.get(&format!("/deployments/{id}/info"));
+        assert!(info.text().contains(r#""state":"ready""#), "{}", info.text());
+    }
+    let listed = server.get("/deployments");
+    assert_eq!(listed.text().matches("\"id\"").count(), 2, "{}", listed.text());
+    server.stop();
+}
+
+#[test]
+fn of_many_models_an_error_names_the_first() {
+    let models = tempfile::tempdir().unwrap();
+    for i in 10..40 {
+        let folder = models.path().join(format!("m{i}"));
+        fs::create_dir(&folder).unwrap();
+        fs::copy(repository("examples/demo/fraud/model_x.mlpkg"), folder.join("x.mlpkg")).unwrap();
+    }
+    let server = RunningServer::serve(models.path());
+    let names: Vec<_> = (10..30).map(|i| format!("m{i}")).collect();
+    let names = format!("{} and 10 more", names.join(", "));
+    for (target, message) in [
+        ("/deployments/none/info", format!("there is no such deployment; there are: {names}")),
+        ("/info", format!("several models are served, name one in the path: {names}")),
+    ] {
+        let answer = server.get(target);
+        let expected = serde_json::json!({ "message": message }).to_string();
+        assert_eq!((answer.status, answer.text()), (404, expected.as_str()));
     }
     server.stop();
 }
@@ -263,6 +327,18 @@ fn each_request_is_one_line_of_the_access_log_without_data() {
     assert!((took - told).abs() < 0.01, "{took} {told}");
     let log = server.stop();
     assert!(!log.contains("secret"), "{log}");
+}
+
+#[test]
+fn a_long_path_makes_no_long_line_of_the_access_log() {
+    let server = RunningServer::serve(&repository("examples/demo/fraud"));
+    let answer = server.get(&format!("/{}", "x".repeat(60_000)));
+    assert_eq!(answer.status, 404);
+    let id = answer.header("x-datarobot-request-id").unwrap();
+    let line =
+        wait_for("the line", || server.log().lines().find(|line| line.ends_with(id)).map(str::to_owned));
+    assert!(line.contains(&format!(" GET /{}… 404 ", "x".repeat(1023))), "{line}");
+    server.stop();
 }
 
 #[test]

@@ -40,8 +40,12 @@ impl Connection {
         let mut head = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n");
         headers.iter().for_each(|header| head.push_str(&format!("{header}\r\n")));
         head.push_str("\r\n");
-        let stream = self.0.get_mut();
-        stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
+        self.send_bytes(&[head.as_bytes(), body].concat());
+    }
+
+    /// Sends what may be anything.
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
+        self.0.get_mut().write_all(bytes).unwrap();
     }
 
     /// Reads one answer.

@@ -7,14 +7,13 @@ use std::path::{Path, PathBuf};
 use crate::running_server::portend;
 use crate::{blessing, repository};
 
-/// All documents that exist.
+/// The documents in the root, all of which there must be.
+const IN_ROOT: [&str; 5] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"];
+
+/// Those in the root, and all that lie in the folders of documents, measurements and test data.
 fn documents() -> Vec<PathBuf> {
-    let mut found: Vec<_> = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]
-        .map(repository)
-        .into_iter()
-        .filter(|p| p.is_file())
-        .collect();
-    let mut folders = vec![repository("docs")];
+    let mut found: Vec<_> = IN_ROOT.map(repository).into();
+    let mut folders: Vec<_> = ["docs", "bench", "testdata"].map(repository).into();
     while let Some(folder) = folders.pop() {
         for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             match path.is_dir() {
@@ -56,8 +55,13 @@ fn leads_nowhere(document: &Path, link: &str) -> bool {
 #[test]
 fn every_relative_link_leads_to_a_file() {
     let mut broken = String::new();
-    for document in documents() {
-        for link in links(&fs::read_to_string(&document).unwrap()) {
+    let documents = documents();
+    for needed in ["docs/reference/package.md", "bench/README.md", "testdata/models/xgb_dart/README.md"] {
+        assert!(documents.contains(&repository(needed)), "{needed} is not among {documents:?}");
+    }
+    for document in documents {
+        let text = fs::read_to_string(&document);
+        for link in links(&text.unwrap_or_else(|e| panic!("{}: {e}", document.display()))) {
             if leads_nowhere(&document, &link) {
                 broken.push_str(&format!("{}: {link}\n", document.display()));
             }

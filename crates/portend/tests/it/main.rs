@@ -9,6 +9,7 @@ mod connection;
 mod documents;
 mod memory;
 mod numbers;
+mod output_nobody_reads;
 mod running_server;
 mod scenarios;
 

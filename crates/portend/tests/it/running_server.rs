@@ -2,7 +2,7 @@
 //! operator stops it.
 
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -71,8 +71,27 @@ impl RunningServer {
             let line = log.lines().find_map(|line| line.strip_prefix("listening on http://"));
             line.map(|address| address.parse().unwrap())
         });
-        wait_for("the models", || (server.get("/ready").status == 200).then_some(()));
+        server.wait_until_ready();
         server
+    }
+
+    /// Starts a command that serves at `address` and writes its log to where the command says, unseen by this.
+    pub(crate) fn start_at(address: SocketAddr, mut command: Command) -> Self {
+        let child = command.stdout(Stdio::null()).spawn().unwrap();
+        let mut server = Self { child, address, log: Arc::default(), reader: None };
+        wait_for("the listener", || {
+            assert_eq!(server.child.try_wait().unwrap(), None, "the server ended");
+            TcpStream::connect(address).ok()
+        });
+        server.wait_until_ready();
+        server
+    }
+
+    fn wait_until_ready(&mut self) {
+        wait_for("the models", || {
+            assert_eq!(self.child.try_wait().unwrap(), None, "the server ended: {}", self.log());
+            (self.get("/ready").status == 200).then_some(())
+        });
     }
 
     /// What it has written to standard error so far.
@@ -113,7 +132,9 @@ impl RunningServer {
         let kill = format!("kill -TERM {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
         let status: ExitStatus = wait_for("the end", || self.child.try_wait().unwrap());
-        self.reader.take().unwrap().join().unwrap();
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
         assert_eq!(status.code(), Some(0), "{}", self.log());
         self.log()
     }

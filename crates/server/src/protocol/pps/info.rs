@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{PathId, error_response};
 use crate::http::{self, App};
-use crate::repository::Entry;
+use crate::repository::{Entry, Failure};
 
 /// Facts on one model: the one named in the path, or the only one.
 pub(super) async fn info(State(app): State<Arc<App>>, PathId(id): PathId) -> Response {
@@ -31,8 +31,8 @@ pub(super) async fn deployments(State(app): State<Arc<App>>) -> Response {
                 "package": entry.package_name(),
                 "loaded": matches!(entry.state(), Some(Ok(_))),
             });
-            if let Some(Err(reason)) = entry.state() {
-                listed["error"] = reason.into();
+            if let Some(Err(failure)) = entry.state() {
+                listed["error"] = error_value(failure);
             }
             listed
         })
@@ -47,9 +47,9 @@ fn describe(id: &ModelId, entry: &Entry) -> Value {
             facts["state"] = "loading".into();
             return facts;
         }
-        Some(Err(reason)) => {
+        Some(Err(failure)) => {
             facts["state"] = "failed".into();
-            facts["error"] = reason.into();
+            facts["error"] = error_value(failure);
             return facts;
         }
         Some(Ok(model)) => model,
@@ -83,6 +83,11 @@ fn describe(id: &ModelId, entry: &Entry) -> Value {
     facts["samplesChecked"] = model.samples.into();
     facts["features"] = features.into();
     facts
+}
+
+/// Why a model failed: a word for programs and a sentence for people.
+fn error_value(failure: &Failure) -> Value {
+    json!({ "code": failure.code, "message": failure.message })
 }
 
 /// A label in its own type.

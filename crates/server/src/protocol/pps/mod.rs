@@ -17,6 +17,7 @@ use axum::response::Response;
 use axum::routing::{any, get, post};
 use axum::{Router, extract::RawQuery};
 use http_body::{Frame, SizeHint};
+use portend_core::shortened;
 
 use crate::error::ServerError;
 use crate::http::{App, json};
@@ -122,7 +123,7 @@ pub(crate) async fn unknown_route() -> Response {
 }
 
 pub(crate) async fn unknown_method(request: Request) -> Response {
-    error_response(&ServerError::MethodNotAllowed(request.method().to_string()))
+    error_response(&ServerError::MethodNotAllowed(shortened(request.method().as_str()).into_owned()))
 }
 
 /// `{"message": …}`, whatever the request accepts.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use portend_core::{Target, TargetKind};
+use portend_core::{Target, TargetKind, shortened};
 use portend_model::frame::Keep;
 
 use crate::error::ServerError;
@@ -66,7 +66,8 @@ impl Parameters {
         let mut given: Vec<(&'static str, String)> = Vec::new();
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             let known = KEYS.iter().find(|(name, _)| *name == key);
-            let (name, form) = known.ok_or_else(|| refused(&key, &format!("{key} is not allowed key")))?;
+            let unknown = || refused(&shortened(&key), &format!("{} is not allowed key", shortened(&key)));
+            let (name, form) = known.ok_or_else(unknown)?;
             form.check(&value).map_err(|reason| refused(name, &reason))?;
             if *form != Form::Columns && given.iter().any(|(other, _)| other == name) {
                 return Err(refused(name, "given more than once"));
