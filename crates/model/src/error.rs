@@ -1,8 +1,9 @@
 //! What can go wrong: with a package while it is loaded, and with rows while they are read.
 //! Which HTTP status a failure becomes is decided by the server.
 
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+
+use portend_core::{shortened, shortened_to};
 
 /// Why a package or model file was not loaded. Each text names the thing and, where one exists, the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +81,7 @@ pub enum DataError {
     #[error("the request body is empty: send a header line and rows, or a list of records")]
     Empty,
     /// The text is not CSV or JSON of the expected form.
-    #[error("line {line}: {}", shown(.reason, MOST_REASON))]
+    #[error("line {line}: {}", shortened_to(MOST_REASON, .reason))]
     Malformed {
         /// Where.
         line: usize,
@@ -98,7 +99,7 @@ pub enum DataError {
         found: usize,
     },
     /// A name occurs twice among the columns or in one record.
-    #[error("column '{}' occurs more than once", shown(.name, MOST_NAME))]
+    #[error("column '{}' occurs more than once", shortened(.name))]
     DuplicateColumn {
         /// The name.
         name: String,
@@ -132,7 +133,7 @@ pub enum DataError {
     /// A cell holds a list or an object.
     #[error(
         "column '{}', row {row}: a record is flat, lists and objects are not values",
-        shown(.column, MOST_NAME)
+        shortened(.column)
     )]
     Nested {
         /// The column.
@@ -171,27 +172,19 @@ impl DataError {
     }
 
     pub(crate) fn not_a_number(column: &str, row: usize, value: &str) -> Self {
-        let value = shown(value, MOST_NAME).into_owned();
+        let value = shortened(value).into_owned();
         Self::NotANumber { column: column.to_owned(), row, value }
     }
 }
 
-/// Characters of a name or cell, and of a reason, that are repeated in an error: a request may be megabytes of name.
-const MOST_NAME: usize = 40;
+/// Characters of a reason that are repeated in an error: it may quote megabytes of request.
 const MOST_REASON: usize = 200;
 /// Names that are listed.
 const MOST_NAMES: usize = 20;
 
-fn shown(text: &str, most: usize) -> Cow<'_, str> {
-    match text.char_indices().nth(most) {
-        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
-        None => Cow::Borrowed(text),
-    }
-}
-
 fn listed(names: &[String]) -> String {
     let mut list: Vec<_> =
-        names.iter().take(MOST_NAMES).map(|name| format!("'{}'", shown(name, MOST_NAME))).collect();
+        names.iter().take(MOST_NAMES).map(|name| format!("'{}'", shortened(name))).collect();
     if names.len() > MOST_NAMES {
         list.push(format!("… {} in all", names.len()));
     }

@@ -82,8 +82,7 @@ fn what_cannot_be_served_ends_the_command_with_the_reason() {
     let golden = repository("testdata/models");
     let done = portend().arg("serve").arg(&golden).args(["--port", "0"]).output().unwrap();
     let text = String::from_utf8_lossy(&done.stderr).replace(&*golden.to_string_lossy(), "PATH");
-    let why =
-        "; PATH/lgb_breast_cancer/package holds a package a level too deep: serve PATH/lgb_breast_cancer\n";
+    let why = "; PATH/lgb33_flchain/package holds a package a level too deep: serve PATH/lgb33_flchain\n";
     assert!(done.status.code() == Some(1) && text.ends_with(why), "{text}");
     check_refused(folder(&[("b.mlpkg", b""), ("a.mlpkg", b"")]).path(), &[], &[], 1, {
         "portend: several packages in PATH: a.mlpkg, b.mlpkg; name one of them, or put each into a sub-directory"

@@ -71,7 +71,12 @@ fn describe(id: &ModelId, entry: &Entry) -> Value {
     facts["targetName"] = model.target.name.as_str().into();
     facts["targetType"] = task.into();
     facts["positiveClass"] = positive;
-    facts["classLabels"] = model.target.labels().iter().map(label_value).collect();
+    let labels: Value = model.target.labels().iter().map(label_value).collect();
+    let several = matches!(model.target.kind, TargetKind::MultiRegression { .. });
+    facts["classLabels"] = if several { json!([]) } else { labels.clone() };
+    if several {
+        facts["outputs"] = labels;
+    }
     facts["predictionThreshold"] = json!(model.target.threshold());
     facts["explanations"] = json!([]);
     facts["timeSeries"] = Value::Null;

@@ -4,7 +4,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use encoding_rs::{Encoding, UTF_8};
-use portend_core::Target;
+use portend_core::{Target, shortened, shortened_to};
 use portend_model::frame::{Frame, Keep};
 use portend_model::{Model, Predictions};
 
@@ -70,7 +70,7 @@ impl PpsExchange {
             None => Ok(()),
             Some(column) => Err(ServerError::BadParameter(format!(
                 "passthrough column '{}' has the name of a column of the answer",
-                column.name
+                shortened(&column.name)
             ))),
         }
     }
@@ -156,7 +156,8 @@ fn kind(content_type: &str) -> Result<(Rows, &'static Encoding), ServerError> {
     let known = KINDS.iter().find(|(name, _)| name.eq_ignore_ascii_case(essence)).map(|(_, rows)| *rows);
     let rows = known.or(essence.is_empty().then_some(Rows::Csv)).ok_or_else(|| {
         ServerError::UnsupportedMediaType(format!(
-            "Content-Type '{essence}' is not read: send text/csv, text/plain (CSV), application/json or {FORM}"
+            "Content-Type '{}' is not read: send text/csv, text/plain (CSV), application/json or {FORM}",
+            shortened(essence)
         ))
     })?;
     let label =
@@ -169,7 +170,10 @@ async fn multipart(
     whole: &Payload,
     boundary: String,
 ) -> Result<((Rows, &'static Encoding), Bytes), ServerError> {
-    let bad = |e: multer::Error| ServerError::BadBody(format!("the multipart body cannot be read: {e}"));
+    let bad = |e: multer::Error| {
+        let reason = e.to_string();
+        ServerError::BadBody(format!("the multipart body cannot be read: {}", shortened_to(200, &reason)))
+    };
     let bytes = match whole.gzip {
         false => whole.bytes.clone(),
         // Other requests on this thread go on elsewhere meanwhile.
