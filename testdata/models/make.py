@@ -115,6 +115,7 @@ def write(path, content):
 
 
 def write_checksums(package):
+    (package / "checksums.txt").unlink(missing_ok=True)  # it does not list itself
     files = sorted(p.relative_to(package).as_posix() for p in package.rglob("*") if p.is_file())
     lines = [f"{hashlib.sha256((package / f).read_bytes()).hexdigest()}  {f}\n" for f in files]
     write(package / "checksums.txt", "".join(lines))
