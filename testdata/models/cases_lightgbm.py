@@ -3,7 +3,7 @@
 import numpy as np
 from data import (
     blank, class_index, computer_prices, cultivars, film_dtypes, films, films_by_year, hedonic, levels,
-    penguins, pima, progression, r_table, randhie, sklearn_table, take, tomatometer, visits,
+    penguins, pima, progression, r_table, randhie, sklearn_table, take, text, tomatometer, visits,
 )  # fmt: skip
 from spec import LGB3, LGB4, Spec, cases
 
@@ -190,6 +190,16 @@ def flchain():
     )  # fmt: skip
 
 
+def centred():
+    """Cells around zero, and a target that asks which cells are missing."""
+    data = progression(0.25)
+    middle = {name: round(float(np.median([float(c) for c in column if c]))) for name, column in data["table"].items()}
+    table = {n: [text(round(float(c) - middle[n])) if c else "" for c in column] for n, column in data["table"].items()}
+    missing = np.array([cell == "" for cell in table["s1"]])
+    above = np.array([cell != "" and float(cell) >= 0 for cell in table["s5"]])
+    return data | {"table": table, "y": data["y"] + 300 * missing + 60 * above}
+
+
 PROGRESSION = "Diabetes progression"
 AGAINST_ALL = {"objective": "multiclassova", "num_class": 3, "min_data_in_leaf": 5}
 FOREST = {"boosting": "rf", "bagging_fraction": 0.6, "bagging_freq": 1, "min_data_in_leaf": 5}
@@ -204,6 +214,10 @@ cases("lightgbm", "4.", "lgb_", {
                       {"objective": "cross_entropy"}),
     "cross_entropy_lambda": ("Share of good reviews", "Films from Wikidata (CC0); cross_entropy_lambda.",
                              tomatometer, {"objective": "cross_entropy_lambda"}),
+    "edges": (PROGRESSION + ", edges",
+              "scikit-learn diabetes, centred; splits of missing from present cells, whose threshold is inf in\n"
+              "the file, and splits beside zero at -1e-35, inside which LightGBM reads every cell as zero.",
+              centred, {"objective": "regression", "min_data_in_leaf": 5}),
     "huber": (PROGRESSION, "scikit-learn diabetes; huber.", progression, {"objective": "huber", "alpha": 30}),
     "fair": (PROGRESSION, "scikit-learn diabetes; fair.", progression, {"objective": "fair", "fair_c": 9}),
     "quantile": (PROGRESSION, "scikit-learn diabetes; quantile.", progression,

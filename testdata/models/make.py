@@ -115,6 +115,7 @@ def write(path, content):
 
 
 def write_checksums(package):
+    (package / "checksums.txt").unlink(missing_ok=True)  # it does not list itself
     files = sorted(p.relative_to(package).as_posix() for p in package.rglob("*") if p.is_file())
     lines = [f"{hashlib.sha256((package / f).read_bytes()).hexdigest()}  {f}\n" for f in files]
     write(package / "checksums.txt", "".join(lines))
@@ -151,12 +152,11 @@ def write_answers(name, library, function):
     write_package(folder / "package", name, spec, model, rows)
     answers, shape = expected(library, spec, model, rows)
     write(folder / "expected.json", answers)
-    margins = f"{spec.margin_tolerance:g} relative" if spec.margin_tolerance else "equal bit for bit"
     write(
         folder / "README.md",
         f"# {name}: {spec.title}\n\n{spec.about}\n\n"
         f"Written by {library} {model.lib.__version__}: {shape[1]} trees, {shape[0]} rows.\n"
-        f"Margins: {margins}; predictions: {model.prediction_tolerance:g} relative.\n",
+        f"Margins: equal bit for bit; predictions: {model.prediction_tolerance:g} relative.\n",
     )
     return f"{shape[0]} rows, {shape[1]} trees"
 
@@ -177,7 +177,7 @@ def expected(library, spec, model, rows):
     """What the library answers, as text, and its numbers of rows and trees."""
     margins, predictions, leaves = model.predict(rows)
     leaves = leaves.reshape(len(margins), leaves.size // len(margins)).astype(int)
-    tolerance = {"margins": spec.margin_tolerance, "predictions": model.prediction_tolerance}
+    tolerance = {"margins": 0.0, "predictions": model.prediction_tolerance}
     parts = [
         f'{{"library": {json.dumps(f"{library} {model.lib.__version__}")}',
         f'"task": {json.dumps(spec.task)}',

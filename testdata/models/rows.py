@@ -31,7 +31,8 @@ def hard_rows(spec, base, splits, infinities):
         if len(seen) == 4:
             break
 
-    edges = ["0", "-0.0", "1e+30", "-1e+30", "1e-40", "-1e-40", "1e-35", repr(float(np.float32(1e-35)))]
+    near_zero = repr(float(np.float32(1e-35)))  # below it all is zero to LightGBM
+    edges = ["0", "-0.0", "1e+30", "-1e+30", "1e-40", "-1e-40", "1e-35", near_zero, f"-{near_zero}"]
     for edge in edges:
         yield base | dict.fromkeys(floats, edge)
         yield base | dict.fromkeys(sorted(seen)[:1], edge)

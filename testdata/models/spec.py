@@ -33,7 +33,6 @@ class Spec:
     extra: dict = field(default_factory=dict)  # for the library's training matrix
     stop: int = 0  # early stopping: train on even rows, stop by odd ones after so many rounds
     wrapper: str = None  # train with this scikit-learn class of the library
-    margin_tolerance: float = 0.0  # relative; 0 is bit for bit
 
     def kind(self, name):
         return self.dtypes.get(name, self.dtype)

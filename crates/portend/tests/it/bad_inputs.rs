@@ -20,7 +20,7 @@ const LIMIT: usize = 50 << 20;
 const ROUNDS: usize = 20;
 /// So many times as many rounds later it may not hold on to more than this. A leak of 200 bytes a request does.
 const LATER: usize = 4;
-const MOST_GROWTH_KIB: u64 = 1 << 10;
+const MOST_GROWTH_KIB: u64 = 3 << 10;
 
 /// One request to be refused.
 struct Case {
