@@ -35,9 +35,11 @@ def levels(rng, library):
 
 
 def numbers(rng, rows, widest):
-    """Values of one scale: normal, counts, mostly zero, few distinct, or far from zero."""
+    """Values of one scale: normal, counts, 0 and 1, mostly zero, few distinct, or far from zero."""
     plain = rng.normal(size=rows)
-    shape = rng.choice(["normal", "counts", "sparse", "few", "far"], p=[0.5, 0.15, 0.15, 0.1, 0.1])
+    shape = rng.choice(["normal", "counts", "truth", "sparse", "few", "far"], p=[0.45, 0.15, 0.1, 0.1, 0.1, 0.1])
+    if shape == "truth":
+        return (plain > 0).astype(float), plain
     if shape == "counts":
         return np.floor(np.abs(plain) * 5), plain
     if shape == "few":

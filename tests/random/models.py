@@ -102,7 +102,12 @@ class Drawn:
 
 def series(column):
     if column.kind != "levels":
-        return column.values
+        # integers and truth values keep their type in a frame, and the file says so
+        known = np.unique(column.values)
+        if np.array_equal(known, [0, 1]):
+            return column.values.astype(bool)
+        whole = np.array_equal(known, known.round()) and np.abs(known).max() < 2**53
+        return column.values.astype(np.int64) if whole else column.values
     codes = np.where(np.isnan(column.values), -1, column.values).astype(int)
     return pd.Categorical.from_codes(codes, categories=column.levels)
 
