@@ -25,7 +25,7 @@ pub(super) enum Form {
 }
 
 /// LightGBM's bound for "is zero": 1e-35 written as a C float.
-const ZERO_BOUND: f64 = 1e-35_f32 as f64;
+pub(super) const ZERO_BOUND: f64 = 1e-35_f32 as f64;
 
 /// How a number becomes a category code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use super::ensemble::Ensemble;
+use super::inputs::ZERO_BOUND;
 use super::{Float, kernel};
 
 /// What the leaves of an ensemble add.
@@ -142,7 +143,10 @@ impl<T: Float> LinearLeaves<T> {
             if value.to_f64().is_nan() {
                 return leaf.otherwise;
             }
-            sum += *factor * value;
+            // read as zero, as by its splits
+            if value.to_f64().abs() > ZERO_BOUND {
+                sum += *factor * value;
+            }
         }
         sum
     }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use portend_core::Label;
 
 use super::TreeRuntime;
-use super::inputs::{CodeRule, Set};
+use super::inputs::{CodeRule, Set, ZERO_BOUND};
 use super::leaves::{LeafOutput, LinearLeaves};
 use super::lower::{Lowering, Missing, SourceNode};
 use crate::frame::Matching;
@@ -151,6 +151,15 @@ fn objective(line: Option<&str>, classes: usize, groups: u32) -> Result<(Task, L
     Ok((task, link))
 }
 
+/// LightGBM reads every cell within its bound of zero as zero: a threshold there has all of them on one side.
+fn beside_zero(threshold: f64) -> f64 {
+    match threshold {
+        t if t.is_nan() || t.abs() > ZERO_BOUND => t,
+        t if t >= 0.0 => ZERO_BOUND,
+        _ => (-ZERO_BOUND).next_down(),
+    }
+}
+
 fn feature_names<'t>(header: &Block<'t>) -> Result<Vec<&'t str>, String> {
     let count = header.number::<usize>("max_feature_idx")?.saturating_add(1);
     let names: Vec<_> = header.need("feature_names")?.split(' ').collect();
@@ -244,7 +253,7 @@ impl Tree {
             let set = Set { members: self.members(n)?, members_right: false, missing_right: true };
             return Ok(SourceNode::Category { feature, set, children });
         }
-        let threshold = self.threshold[n];
+        let threshold = beside_zero(self.threshold[n]);
         if threshold.is_nan() {
             return Err(format!("the threshold of split {n} is not a number"));
         }
@@ -306,6 +315,7 @@ impl Trees {
             return Ok(());
         }
         let leaves = tree.leaf_value.len();
+        // LightGBM writes, and computes with, factors that are not finite where its fit found none
         let constants: Vec<f64> = block.list("leaf_const", leaves)?;
         let counts: Vec<usize> = block.list("num_features", leaves)?;
         let all = counts.iter().fold(0, |sum: usize, count| sum.saturating_add(*count));
@@ -313,9 +323,6 @@ impl Trees {
         let factors: Vec<f64> = block.list("leaf_coeff", all)?;
         if let Some(column) = columns.iter().find(|column| **column as usize >= self.features) {
             return Err(format!("a leaf asks for feature {column}, the model has {}", self.features));
-        }
-        if !constants.iter().chain(&factors).all(|number| number.is_finite()) {
-            return Err("leaf_const or leaf_coeff holds something that is not a finite number".to_owned());
         }
         let mut terms = columns.into_iter().zip(factors);
         for ((constant, count), value) in constants.into_iter().zip(counts).zip(&tree.leaf_value) {
