@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
-use portend_server::{Config, Server, StartError};
+use portend_server::{AccessLogFormat, Config, Server, StartError};
 use serde_json::Value;
 
 use crate::arguments::DemoArguments;
@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: &DemoArguments) -> Result<(), CommandError> {
     unpack(folder.path())
         .map_err(|source| CommandError::Io { what: "the demo cannot be unpacked", source })?;
     let mut config = Config::new(folder.path().join("models"));
-    config.access_log = false;
+    config.access_log = AccessLogFormat::Off;
     runtime()?.block_on(async {
         let server = bind(config, arguments.port).await?;
         announce(&server)?;

@@ -3,7 +3,7 @@
 use std::io::{Write, stderr};
 use std::path::PathBuf;
 
-use portend_server::{Config, Server};
+use portend_server::{AccessLogFormat, Config, Server};
 
 use crate::arguments::ServeArguments;
 use crate::{CommandError, runtime};
@@ -32,7 +32,9 @@ fn config(
     config.host.clone_from(&arguments.host);
     config.port = arguments.port;
     config.target.clone_from(&arguments.target);
-    config.access_log = !arguments.no_access_log;
+    if arguments.no_access_log {
+        config.access_log = AccessLogFormat::Off;
+    }
     if let Some(workers) = arguments.workers {
         config.workers = checked_workers("--workers", workers)?;
     } else if let Some(text) = given("PREDICTION_API_WORKERS") {

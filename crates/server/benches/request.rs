@@ -10,7 +10,7 @@ use axum::http::Request;
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use http_body_util::{BodyExt, Full};
-use portend_server::{App, Config, HttpService};
+use portend_server::{AccessLogFormat, App, Config, HttpService};
 
 /// Model, and bodies by name.
 fn inputs() -> (PathBuf, Vec<(String, Bytes)>) {
@@ -35,7 +35,7 @@ impl InProcess {
     fn new(model: PathBuf) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads start");
-        let config = Config { access_log: false, workers: 1, ..Config::new(model) };
+        let config = Config { access_log: AccessLogFormat::Off, workers: 1, ..Config::new(model) };
         let app = App::new(config).expect("the model is found");
         app.load().expect("the model loads");
         Self { runtime, service: HttpService::new(Arc::new(app)) }

@@ -22,8 +22,76 @@ pub struct Config {
     pub header_timeout: Duration,
     /// How long running requests may take to end once the server is told to stop.
     pub drain_timeout: Duration,
-    /// Whether each request is logged in one line on standard error.
-    pub access_log: bool,
+    /// How each request is logged in one line on standard error.
+    pub access_log: AccessLogFormat,
+    /// HTTPS instead of HTTP, on the same one listener.
+    pub tls: Option<TlsConfig>,
+    /// How much of a repository is kept loaded.
+    pub cache: CacheLimits,
+    /// How old the view of the repository's files may be when a request comes: zero looks each time.
+    pub repository_ttl: Duration,
+    /// Whether all models are loaded at the start; None: a single model is, those of a repository are not.
+    pub preload: Option<bool>,
+    /// The largest package that may be uploaded, in bytes.
+    pub upload_limit: u64,
+    /// Refuses uploads and deletes.
+    pub read_only: bool,
+    /// What clients must send as `Authorization: Bearer …`; None: nothing.
+    pub token: Option<Secret>,
+    /// The origins that browsers may call from; `*` for any; empty: none.
+    pub cors: Vec<String>,
+    /// Bytes of request bodies that may be held at once, by all requests together.
+    pub bodies_limit: usize,
+    /// Bytes a second that a body must arrive with, after a first grace time.
+    pub body_rate: usize,
+    /// Requests that may wait for a permit to score; further ones are answered 429.
+    pub queue: usize,
+}
+
+/// The form of the access log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessLogFormat {
+    /// No access log.
+    Off,
+    /// Words separated by spaces.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// How much of a repository is kept loaded; what was not asked for the longest goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheLimits {
+    /// The most models.
+    pub models: Option<usize>,
+    /// The most bytes that loaded models take together, by their own count. One model is always kept.
+    pub bytes: u64,
+}
+
+/// HTTPS as it was asked for; `tls.rs` checks it.
+#[derive(Debug, Clone)]
+pub struct TlsConfig {
+    /// The certificate and its chain, PEM.
+    pub certificate: String,
+    /// Its private key, PEM.
+    pub key: Secret,
+    /// What an encrypted key is opened with.
+    pub key_password: Option<Secret>,
+    /// Protocol versions, as words separated by spaces (`TLSv1.2 TLSv1.3`).
+    pub protocols: String,
+    /// Cipher suites by their OpenSSL or IANA names, separated by colons, commas or spaces; empty: all that are
+    /// safe.
+    pub ciphers: String,
+}
+
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
 }
 
 impl Config {
@@ -38,7 +106,18 @@ impl Config {
             body_limit: 50 << 20,
             header_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),
-            access_log: true,
+            access_log: AccessLogFormat::Text,
+            tls: None,
+            cache: CacheLimits { models: None, bytes: 4 << 30 },
+            repository_ttl: Duration::from_secs(60),
+            preload: None,
+            upload_limit: 4 << 30,
+            read_only: false,
+            token: None,
+            cors: Vec::new(),
+            bodies_limit: 1 << 30,
+            body_rate: 1 << 10,
+            queue: 1024,
         }
     }
 }

@@ -16,7 +16,7 @@ use portend_model::LoadError;
 use tower::ServiceExt;
 
 use crate::access_log::{AccessLog, Entry, method_and_path};
-use crate::config::Config;
+use crate::config::{AccessLogFormat, Config};
 use crate::protocol::pps;
 use crate::repository::{Repository, StartError};
 use crate::score::Scorer;
@@ -40,7 +40,7 @@ impl App {
             address: "scoring threads".into(),
             source: std::io::Error::other(e),
         })?;
-        let log = AccessLog::new(config.access_log);
+        let log = AccessLog::new(config.access_log != AccessLogFormat::Off);
         // Ids differ between processes, and count up within one.
         let next_id = AtomicU64::new(RandomState::new().hash_one(std::process::id()) << 20);
         Ok(Self { config, repository, scorer, log, next_id })

@@ -15,7 +15,7 @@ mod repository;
 mod score;
 mod unread;
 
-pub use config::Config;
+pub use config::{AccessLogFormat, CacheLimits, Config, Secret, TlsConfig};
 pub use http::{App, HttpService};
 pub use listen::Server;
 pub use repository::StartError;
