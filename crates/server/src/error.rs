@@ -43,6 +43,15 @@ pub(crate) enum ServerError {
     /// The rows cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// The body arrives too slowly.
+    #[error("the request body arrives too slowly: at least {rate} bytes a second are expected")]
+    TooSlow {
+        /// What is expected.
+        rate: usize,
+    },
+    /// More is asked than can be done.
+    #[error("the server is overloaded, {0}: try again in a moment")]
+    Overloaded(&'static str),
     /// The model is still loading.
     #[error("model '{0}' is still loading")]
     Loading(String),
@@ -70,6 +79,8 @@ impl ServerError {
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BadParameter(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Loading(_) | Self::LoadFailed { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::Overloaded(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Data(error) => match error {
                 DataError::Empty

@@ -16,6 +16,7 @@ use portend_model::LoadError;
 use tower::ServiceExt;
 
 use crate::access_log::{AccessLog, Entry, method_and_path};
+use crate::admission::Admission;
 use crate::config::{AccessLogFormat, Config};
 use crate::protocol::pps;
 use crate::repository::{Repository, StartError};
@@ -28,6 +29,7 @@ pub struct App {
     pub(crate) config: Config,
     pub(crate) repository: Repository,
     pub(crate) scorer: Scorer,
+    pub(crate) admission: Admission,
     pub(crate) log: AccessLog,
     next_id: AtomicU64,
 }
@@ -43,7 +45,8 @@ impl App {
         let log = AccessLog::new(config.access_log != AccessLogFormat::Off);
         // Ids differ between processes, and count up within one.
         let next_id = AtomicU64::new(RandomState::new().hash_one(std::process::id()) << 20);
-        Ok(Self { config, repository, scorer, log, next_id })
+        let admission = Admission::new(&config);
+        Ok(Self { config, repository, scorer, admission, log, next_id })
     }
 
     /// Loads all models; see [`crate::Server::run`].
