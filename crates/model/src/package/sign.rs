@@ -22,9 +22,8 @@ impl Signed {
     pub fn new(path: &Path, key: &SigningKey, key_id: &str, created: &str) -> Result<Self, LoadError> {
         let mut package = Package::open(path)?;
         if package.is_bare() {
-            let reason =
-                "a bare model file cannot be signed: make a package of it with `portend package create`";
-            return Err(LoadError::NotAModel { path: path.to_owned(), reason: reason.to_owned() });
+            let reason = "it is a bare model file: make a package of it first (`portend package create`)";
+            return Err(LoadError::Untrusted { path: path.to_owned(), reason: reason.to_owned() });
         }
         let mut files = PackageFiles::new();
         let checksums = match package.read(CHECKSUMS, MOST_TEXT_BYTES)? {

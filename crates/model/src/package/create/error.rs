@@ -114,7 +114,8 @@ pub enum CreateError {
     /// A cell is no number where the model reads one.
     #[error(
         "{file}: column '{column}', row {row}: '{value}' is not a number, and the model file has no levels for it: give \
-         the data as the model was trained on, or name '{value}' as a missing value"
+         the data as the model was trained on, the levels of '{column}' in the order of their codes, or '{value}' as a \
+         missing value"
     )]
     NotANumber {
         /// The file.
@@ -126,6 +127,9 @@ pub enum CreateError {
         /// The cell.
         value: String,
     },
+    /// Levels were given for something else than a feature.
+    #[error("levels were given for '{0}', which is not a feature of the model")]
+    LevelsOfNothing(String),
     /// Predictions were given for samples that were not.
     #[error("expected predictions were given without the sample rows that they belong to")]
     ExpectedWithoutSamples,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use portend_core::Label;
 
-use super::training::{Table, labels, range};
+use super::training::{Table, as_labels, labels, range};
 use super::{CreateError, Finding, Recipe, cell, shown, value};
 use crate::frame::TextColumn;
 use crate::package::manifest::FeatureEntry;
@@ -24,6 +24,9 @@ impl Inference<'_> {
     pub(super) fn features(&self, findings: &mut Vec<Finding>) -> Result<Vec<FeatureEntry>, CreateError> {
         let (known, named) = (&self.prepared.features, self.prepared.named);
         if self.table.is_none() && !named {
+            self.check_levels(&[])?;
+        }
+        if self.table.is_none() && !named {
             let value = format!("{} without names, matched by position", known.len());
             findings.push(Finding { subject: "features", value, origin: "the model file".to_owned() });
             return Ok(Vec::new());
@@ -35,6 +38,7 @@ impl Inference<'_> {
             entry.order = i as u64;
             entries.push(entry);
         }
+        self.check_levels(&entries)?;
         let training = self.training();
         let origin = match (columns.is_empty(), named) {
             (true, _) => "names and levels from the model file, types assumed".to_owned(),
@@ -91,6 +95,16 @@ impl Inference<'_> {
         let words = &self.recipe.missing_values;
         let name = column.map_or(&known.name, |column| &column.name).clone();
         let mut entry = FeatureEntry { name, required: true, ..FeatureEntry::default() };
+        if let Some((_, levels)) = self.recipe.levels.iter().find(|(name, _)| *name == entry.name) {
+            let levels: Vec<&str> = levels.iter().map(String::as_str).collect();
+            let levels = as_labels(&levels);
+            entry.dtype = "category".to_owned();
+            entry.categories = levels.iter().map(value).collect();
+            entry.nullable = column.map(|column| has_missing(column, words));
+            let value = format!("'{}': {}", entry.name, shown(&levels));
+            findings.push(Finding { subject: "levels", value, origin: "given".to_owned() });
+            return Ok(entry);
+        }
         let categorical = known.categorical || known.levels_lost || !known.levels.is_empty();
         if !categorical {
             entry.dtype = "float64".to_owned();
@@ -112,10 +126,22 @@ impl Inference<'_> {
             findings.push(Finding {
                 subject: "levels",
                 value: format!("'{}' in order of value: {}", entry.name, shown(&found)),
-                origin: format!("ASSUMED from {}: the model file does not list them", self.training()),
+                origin: format!(
+                    "ASSUMED from {}: the model file does not list them, and they can be given",
+                    self.training()
+                ),
             });
         }
         Ok(entry)
+    }
+
+    /// Levels that are given must be for features that are there.
+    fn check_levels(&self, entries: &[FeatureEntry]) -> Result<(), CreateError> {
+        let absent = |(name, _): &&(String, Vec<String>)| !entries.iter().any(|entry| entry.name == *name);
+        match self.recipe.levels.iter().find(absent) {
+            Some((name, _)) => Err(CreateError::LevelsOfNothing(name.clone())),
+            None => Ok(()),
+        }
     }
 
     fn not_a_number(&self, column: &TextColumn, row: usize) -> CreateError {

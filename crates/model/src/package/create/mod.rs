@@ -7,6 +7,8 @@ mod training;
 
 pub use error::CreateError;
 
+use std::collections::HashMap;
+
 use portend_core::{Label, ModelId, Target, TargetKind};
 use serde_json::{Map, Value};
 
@@ -17,7 +19,7 @@ use super::manifest::{ModelEntry, TargetEntry, value};
 use super::write::{PackageFiles, add_checksums};
 use super::{MANIFEST, Manifest, describe};
 use crate::error::LoadError;
-use crate::frame::{Frame, Keep, TextColumn};
+use crate::frame::{Keep, Levels, TextColumn};
 use crate::model::{Model, bare_target};
 use crate::predictions::Predictions;
 use crate::runtime::{self, Kind, Output, Prepared};
@@ -60,6 +62,8 @@ pub struct Recipe<'a> {
     pub positive_class: Option<String>,
     /// From 0 to 1.
     pub threshold: Option<f64>,
+    /// Levels of features that take their codes, in code order, as text.
+    pub levels: Vec<(String, Vec<String>)>,
     /// The package's id.
     pub id: Option<String>,
     /// Its name.
@@ -204,9 +208,10 @@ impl Work<'_> {
         };
         let own = bare_target("", prepared.task);
         manifest.task = self.task(&own, prepared)?;
-        manifest.target = self.target(&own, table)?;
-        let inference = Inference { prepared, table, recipe, target: &manifest.target.name };
+        let target = recipe.target.as_deref().unwrap_or("target");
+        let inference = Inference { prepared, table, recipe, target };
         manifest.features = inference.features(&mut self.findings)?;
+        manifest.target = self.target(&own, target, table)?;
         if table.is_some() {
             manifest.monitoring = serde_json::json!({ "baseline": "baseline.json" });
             manifest.explanations = serde_json::json!({ "background": "background.csv" });
@@ -240,11 +245,15 @@ impl Work<'_> {
         Ok(found.to_owned())
     }
 
-    fn target(&mut self, own: &Target, table: Option<&Table>) -> Result<TargetEntry, CreateError> {
+    fn target(
+        &mut self,
+        own: &Target,
+        name: &str,
+        table: Option<&Table>,
+    ) -> Result<TargetEntry, CreateError> {
         let recipe = self.recipe;
-        let name = recipe.target.clone().unwrap_or_else(|| "target".to_owned());
-        self.found("target", name.clone(), if recipe.target.is_some() { "given" } else { "the default" });
-        let mut entry = TargetEntry { name, ..TargetEntry::default() };
+        self.found("target", name, if recipe.target.is_some() { "given" } else { "the default" });
+        let mut entry = TargetEntry { name: name.to_owned(), ..TargetEntry::default() };
         let task = describe::task(&own.kind);
         let unfit = |setting| Err(CreateError::Unfit { setting, task });
         match own.kind {
@@ -257,7 +266,7 @@ impl Work<'_> {
         if own.labels().is_empty() {
             return Ok(entry);
         }
-        let classes = self.classes(own, &entry.name, table)?;
+        let classes = self.classes(own, name, table)?;
         entry.classes = classes.iter().map(value).collect();
         if matches!(own.kind, TargetKind::Binary { .. }) {
             self.binary(&classes, &mut entry)?;
@@ -389,7 +398,12 @@ impl Work<'_> {
         model.features.iter().filter_map(|feature| column(&feature.name)).collect()
     }
 
-    fn baseline(&self, model: &Model, training: Source<'_>, table: &Table) -> Result<Baseline, CreateError> {
+    fn baseline(
+        &mut self,
+        model: &Model,
+        training: Source<'_>,
+        table: &Table,
+    ) -> Result<Baseline, CreateError> {
         let words = &self.recipe.missing_values;
         let columns = self.feature_columns(model, table);
         let features = model.features.iter().zip(columns).map(|(feature, column)| {
@@ -398,13 +412,55 @@ impl Work<'_> {
         });
         let decoded = model.decode_csv(training.text, &Keep::None, 1);
         let frame = decoded.map_err(|e| CreateError::data(training.name, e))?.remove(0);
-        Ok(Baseline { features: features.collect(), predictions: prediction_baseline(model, &frame) })
+        let blocks = (0..frame.rows()).step_by(BLOCK).map(|start| start..(start + BLOCK).min(frame.rows()));
+        let predicted: Vec<Predictions> = blocks.map(|rows| model.predict(&frame, rows)).collect();
+        let predictions = prediction_baseline(model, &predicted);
+        let baseline = Baseline { features: features.collect(), predictions };
+        self.compare_labels(model, table, &predicted, training.name);
+        Ok(baseline)
+    }
+
+    /// Labels in the wrong order are the one mistake that nothing else would show: predictions are compared with the
+    /// labels of the training data.
+    fn compare_labels(&mut self, model: &Model, table: &Table, predicted: &[Predictions], training: &str) {
+        let labels = model.target.labels();
+        let Some(at) = table.position(&model.target.name).filter(|_| !labels.is_empty()) else { return };
+        let largest =
+            |row: &[f64]| (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best });
+        let outputs: Vec<usize> = predicted.iter().flat_map(Predictions::rows).map(largest).collect();
+        if let Some((found, order)) = better_order(&table.columns[at], labels, &outputs) {
+            let order: Vec<Label> = order.into_iter().map(|label| labels[label].clone()).collect();
+            let value = format!(
+                "the classes may be in the wrong order: {found} of {} rows are predicted as labelled; the predictions \
+                 suggest {}",
+                table.rows,
+                shown(&order)
+            );
+            self.found("WARNING", value, training);
+        }
     }
 }
 
-fn prediction_baseline(model: &Model, frame: &Frame) -> PredictionBaseline {
-    let blocks = (0..frame.rows()).step_by(BLOCK).map(|start| start..(start + BLOCK).min(frame.rows()));
-    let predicted: Vec<Predictions> = blocks.map(|rows| model.predict(frame, rows)).collect();
+/// How many rows are predicted as labelled, and for each output the label that it mostly stands for, if that is
+/// another order of the labels.
+fn better_order(column: &TextColumn, labels: &[Label], outputs: &[usize]) -> Option<(usize, Vec<usize>)> {
+    let codes = Levels::new(labels);
+    let mut counts: HashMap<(usize, usize), usize> = HashMap::new();
+    for (row, output) in outputs.iter().enumerate() {
+        let code = codes.code(text(column, row));
+        if !code.is_nan() {
+            *counts.entry((*output, code as usize)).or_default() += 1;
+        }
+    }
+    let count = |output, label| counts.get(&(output, label)).copied().unwrap_or_default();
+    let mostly = |output| (0..labels.len()).max_by_key(|label| (count(output, *label), *label == output));
+    let order: Vec<usize> = (0..labels.len()).filter_map(mostly).collect();
+    let found = (0..labels.len()).map(|label| count(label, label)).sum();
+    let suggests = super::twice(order.iter()).is_none() && !order.iter().copied().eq(0..labels.len());
+    suggests.then_some((found, order))
+}
+
+fn prediction_baseline(model: &Model, predicted: &[Predictions]) -> PredictionBaseline {
     let rows = || predicted.iter().flat_map(Predictions::rows);
     let labels = model.target.labels();
     let outputs = (0..model.width(Output::Prediction)).map(|output| OutputBaseline {
