@@ -48,7 +48,7 @@ impl App {
     /// Loads all models; see [`crate::Server::run`].
     #[expect(clippy::print_stderr, reason = "what does not load is told to the operator")]
     pub fn load(&self) -> Result<(), LoadError> {
-        self.repository.load(&self.config.target, |line| eprintln!("{line}"))
+        self.repository.load(&self.config.target, &self.config.trust, |line| eprintln!("{line}"))
     }
 }
 
