@@ -1,10 +1,12 @@
 //! The command line: reads arguments and environment, wires the crates together, says what went wrong.
-//! Exit codes: 0 done, 1 failed while running or loading, 2 wrong arguments, 64 wrong settings.
+//! Exit codes: 0 done, 1 failed while running or loading, 2 wrong arguments (and what `package diff` cannot read),
+//! 64 wrong settings.
 
 #![forbid(unsafe_code)]
 
 mod arguments;
 mod demo;
+mod package;
 mod serve;
 
 use std::process::ExitCode;
@@ -30,26 +32,35 @@ enum CommandError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A package that is not made, read or signed.
+    #[error("{0}")]
+    Package(String),
+    /// A package that cannot be compared because it cannot be read.
+    #[error("{0}")]
+    Incomparable(String),
     /// The demo's own request failed.
     #[error("the demo failed: {0}")]
     Demo(String),
 }
 
 fn main() -> ExitCode {
+    let done = |()| ExitCode::SUCCESS;
     let outcome = match Arguments::parse().command {
-        Command::Serve(arguments) => serve::run(&arguments),
-        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments).map(done),
+        Command::Package(command) => package::run(&command),
+        Command::Demo(arguments) => demo::run(&arguments).map(done),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
-    }
+    outcome.unwrap_or_else(|error| fail(&error))
 }
 
 #[expect(clippy::print_stderr, reason = "this is where a command says why it failed")]
 fn fail(error: &CommandError) -> ExitCode {
     eprintln!("portend: {error}");
-    ExitCode::from(if matches!(error, CommandError::Setting(_)) { 64 } else { 1 })
+    ExitCode::from(match error {
+        CommandError::Setting(_) => 64,
+        CommandError::Incomparable(_) => 2,
+        _ => 1,
+    })
 }
 
 /// The threads that read and write; scoring has its own.

@@ -31,6 +31,7 @@ fn config(
     config.host.clone_from(&arguments.host);
     config.port = arguments.port;
     config.target.clone_from(&arguments.target);
+    config.trust = arguments.trust.trust(given)?;
     config.access_log = !arguments.no_access_log;
     if let Some(workers) = arguments.workers {
         config.workers = checked_workers("--workers", workers)?;

@@ -8,6 +8,10 @@ mod command_line;
 mod connection;
 mod documents;
 mod numbers;
+mod package_commands;
+mod package_create;
+mod package_sign;
+mod package_tools;
 mod running_server;
 mod scenarios;
 
