@@ -8,12 +8,12 @@ use ring::digest::{Context, SHA256};
 use super::{CHECKSUMS, SIGNATURE, SIGNATURE_NOTE};
 
 /// Compares the list with the package: each listed file is there with that hash, each file is listed. Gives
-/// how many are listed.
+/// the hashes.
 pub(super) fn verify(
     text: &str,
     names: &[String],
     mut hash: impl FnMut(&str) -> io::Result<String>,
-) -> Result<usize, String> {
+) -> Result<HashMap<String, String>, String> {
     let mut listed: HashMap<&str, &str> = HashMap::new();
     for line in text.lines().filter(|l| !l.trim().is_empty()) {
         let (sum, name) = line.split_once("  ").ok_or_else(|| format!("{CHECKSUMS}: bad line '{line}'"))?;
@@ -22,7 +22,7 @@ pub(super) fn verify(
             return Err(format!("{CHECKSUMS}: '{name}' is listed twice"));
         }
     }
-    let count = listed.len();
+    let mut verified = HashMap::new();
     for name in names.iter().filter(|n| !is_exempt(n)) {
         let expected =
             listed.remove(name.as_str()).ok_or_else(|| format!("{CHECKSUMS} does not list '{name}'"))?;
@@ -32,10 +32,11 @@ pub(super) fn verify(
                 "'{name}' does not have the checksum that {CHECKSUMS} gives: it was changed or damaged"
             ));
         }
+        verified.insert(name.clone(), found);
     }
     match listed.keys().min() {
         Some(name) => Err(format!("'{name}' is listed in {CHECKSUMS} but missing")),
-        None => Ok(count),
+        None => Ok(verified),
     }
 }
 

@@ -23,9 +23,12 @@ pub use signature::{KeyError, PublicKey, SignaturePolicy, SignatureState, Signin
 pub use verify::{Check, CheckState, Examination};
 pub use write::{PackageFiles, write_archive};
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+
+use ring::digest::{SHA256, digest};
 
 use crate::error::LoadError;
 use crate::runtime::Kind;
@@ -55,6 +58,14 @@ pub struct Package {
     path: PathBuf,
     manifest: Option<Manifest>,
     files: Files,
+    /// The list of checksums as it was verified, and what it says: whatever is read later must still be that.
+    checksums: Option<Checksums>,
+}
+
+#[derive(Debug)]
+struct Checksums {
+    text: Vec<u8>,
+    verified: HashMap<String, String>,
 }
 
 #[derive(Debug)]
@@ -99,7 +110,7 @@ impl Package {
         } else {
             Files::Bare
         };
-        Ok(Self { path: path.to_owned(), manifest: None, files })
+        Ok(Self { path: path.to_owned(), manifest: None, files, checksums: None })
     }
 
     /// Whether `path` looks like something that [`Package::open`] takes: a file that ends in `.mlpkg` or starts like a
@@ -177,11 +188,15 @@ impl Package {
         let Some(signature) = self.read(SIGNATURE, MOST_TEXT_BYTES)? else {
             return Ok(SignatureState::Absent);
         };
-        let Some(signed) = self.read(CHECKSUMS, MOST_TEXT_BYTES)? else {
+        let note = self.read_text(SIGNATURE_NOTE)?;
+        let read_now = match &self.checksums {
+            Some(_) => None,
+            None => self.read(CHECKSUMS, MOST_TEXT_BYTES)?,
+        };
+        let Some(signed) = self.checksums.as_ref().map(|list| &list.text).or(read_now.as_ref()) else {
             return Ok(SignatureState::Wrong(format!("{SIGNATURE} signs {CHECKSUMS}, which is missing")));
         };
-        let note = self.read_text(SIGNATURE_NOTE)?;
-        Ok(signature::verify(&signed, &signature, note.as_deref(), keys))
+        Ok(signature::verify(signed, &signature, note.as_deref(), keys))
     }
 
     /// The files in it, sorted, without directories.
@@ -213,7 +228,14 @@ impl Package {
             Files::Folder(folder) => folder.read(name, limit),
             Files::Bare => Ok(None),
         };
-        read.map_err(|e| self.bad(&format!("'{name}': {e}")))
+        let read = read.map_err(|e| self.bad(&format!("'{name}': {e}")))?;
+        let listed = self.checksums.as_ref().and_then(|list| list.verified.get(name));
+        if let (Some(bytes), Some(listed)) = (&read, listed)
+            && checksums::hexadecimal(digest(&SHA256, bytes).as_ref()) != *listed
+        {
+            return Err(self.bad(&format!("'{name}' was changed while the package was read")));
+        }
+        Ok(read)
     }
 
     /// The number of files that `checksums.txt` lists; None when there is no such file.
@@ -221,8 +243,10 @@ impl Package {
         let Some(text) = self.read_text(CHECKSUMS)? else { return Ok(None) };
         let names = self.names();
         let hash = |name: &str| self.measure(name).map(|(_, hash)| hash);
-        let verified = checksums::verify(&text, &names, hash);
-        verified.map(Some).map_err(|reason| self.bad(&reason))
+        let verified = checksums::verify(&text, &names, hash).map_err(|reason| self.bad(&reason))?;
+        let count = verified.len();
+        self.checksums = Some(Checksums { text: text.into_bytes(), verified });
+        Ok(Some(count))
     }
 }
 

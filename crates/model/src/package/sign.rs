@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::signature::{ALGORITHM, Note};
 use super::write::{PackageFiles, write_changed};
-use super::{CHECKSUMS, Files, MOST_TEXT_BYTES, Package, SIGNATURE, SIGNATURE_NOTE, SigningKey, checksums};
+use super::{CHECKSUMS, Files, Package, SIGNATURE, SIGNATURE_NOTE, SigningKey, checksums};
 use crate::error::LoadError;
 
 /// A package with the files that sign it.
@@ -26,8 +26,8 @@ impl Signed {
             return Err(LoadError::Untrusted { path: path.to_owned(), reason: reason.to_owned() });
         }
         let mut files = PackageFiles::new();
-        let checksums = match package.read(CHECKSUMS, MOST_TEXT_BYTES)? {
-            Some(checksums) => checksums,
+        let checksums = match &package.checksums {
+            Some(checksums) => checksums.text.clone(),
             None => {
                 let list = package.list_checksums()?.into_bytes();
                 files.insert(CHECKSUMS.to_owned(), list.clone());

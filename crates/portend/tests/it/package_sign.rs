@@ -13,7 +13,7 @@ use crate::running_server::{RunningServer, portend};
 
 fn openssl(folder: &Path, line: &str) -> bool {
     let done = Command::new("openssl").args(line.split(' ')).current_dir(folder).output();
-    done.expect("the tests of signatures need openssl: install it").status.success()
+    done.unwrap().status.success()
 }
 
 /// A pair of keys, `NAME.pem` and `NAME.pub.pem`.
@@ -24,7 +24,10 @@ fn keys(folder: &Path, name: &str) {
 
 /// A folder with `p.mlpkg`, `unsigned.mlpkg`, the directory `d` of the same files, and the keys `ours` and `other`;
 /// the first and the last package are signed with `ours`.
-fn signed() -> tempfile::TempDir {
+fn signed() -> Option<tempfile::TempDir> {
+    if !openssl_is_here() {
+        return None;
+    }
     let folder = created("xgb_penguins");
     let path = folder.path();
     keys(path, "ours");
@@ -35,7 +38,17 @@ fn signed() -> tempfile::TempDir {
         let done = package_ok(path, &["sign", package, "--key", "ours.pem", "--key-id", "ops"]);
         assert_eq!(done.out, format!("{package} is signed with key 'ops'\n"));
     }
-    folder
+    Some(folder)
+}
+
+/// True when openssl can be run. CI must have it; elsewhere its absence is said aloud.
+fn openssl_is_here() -> bool {
+    let here = Command::new("openssl").arg("version").output().is_ok_and(|done| done.status.success());
+    assert!(here || std::env::var("CI").as_deref() != Ok("true"), "these tests need openssl: install it");
+    if !here {
+        println!("!!!!!!!! LEFT OUT: tests of signatures, because openssl is not installed !!!!!!!!");
+    }
+    here
 }
 
 fn unpack(archive: &Path, to: &Path) {
@@ -54,7 +67,7 @@ const WRONG: &str = "its signature (of key 'ops') is by none of the given public
 
 #[test]
 fn openssl_verifies_what_is_signed_here() {
-    let folder = signed();
+    let Some(folder) = signed() else { return };
     unpack(&folder.path().join("p.mlpkg"), &folder.path().join("u"));
     for package in ["d", "u"] {
         let line = |key: &str| {
@@ -75,7 +88,7 @@ fn openssl_verifies_what_is_signed_here() {
 
 #[test]
 fn signatures_by_openssl_are_verified_here() {
-    let folder = signed();
+    let Some(folder) = signed() else { return };
     for key in ["ours", "other"] {
         let line =
             format!("pkeyutl -sign -rawin -inkey {key}.pem -in d/checksums.txt -out d/signature.ed25519");
@@ -91,7 +104,7 @@ fn signatures_by_openssl_are_verified_here() {
 
 #[test]
 fn a_signature_leaves_the_other_entries_of_an_archive_as_they_are() {
-    let folder = signed();
+    let Some(folder) = signed() else { return };
     let raw = |name: &str| {
         let mut zip = zip::ZipArchive::new(fs::File::open(folder.path().join(name)).unwrap()).unwrap();
         let mut entries = Vec::new();
@@ -127,7 +140,7 @@ fn a_signature_leaves_the_other_entries_of_an_archive_as_they_are() {
 
 #[test]
 fn a_package_without_checksums_gets_them_when_it_is_signed() {
-    let folder = signed();
+    let Some(folder) = signed() else { return };
     let mut files = files_of(&folder.path().join("d"));
     for name in ["checksums.txt", "signature.ed25519", "signature.json"] {
         files.remove(name).unwrap();
@@ -144,7 +157,7 @@ fn a_package_without_checksums_gets_them_when_it_is_signed() {
 
 #[test]
 fn verify_says_what_is_wrong_with_a_signature() {
-    let folder = signed();
+    let Some(folder) = signed() else { return };
     let path = folder.path();
     let ours = ["--public-key", "ours.pub.pem"];
     let other = ["--public-key", "other.pub.pem"];
@@ -178,7 +191,7 @@ fn verify_says_what_is_wrong_with_a_signature() {
 
 #[test]
 fn keys_that_are_none_are_told_apart() {
-    let folder = signed();
+    let Some(folder) = signed() else { return };
     let path = folder.path();
     assert!(openssl(path, "genpkey -algorithm ec -pkeyopt ec_paramgen_curve:P-256 -out ec.pem"));
     assert!(openssl(path, "pkey -in ec.pem -pubout -out ec.pub.pem"));
@@ -239,7 +252,7 @@ fn serve(
 
 #[test]
 fn a_server_serves_only_what_its_policy_trusts() {
-    let folder = signed();
+    let Some(folder) = signed() else { return };
     let ours = ["--public-key", "ours.pub.pem"];
     let warn = [ours[0], ours[1], "--signature-policy", "warn"];
     let keys = |value| [("PORTEND_SIGNATURE_PUBLIC_KEYS", value)];
@@ -283,7 +296,7 @@ fn a_server_serves_only_what_its_policy_trusts() {
 
 #[test]
 fn settings_of_signatures_that_cannot_be_used_are_named() {
-    let folder = signed();
+    let Some(folder) = signed() else { return };
     let lacking = "a signature policy other than off needs a public key: --public-key FILE or \
                    PORTEND_SIGNATURE_PUBLIC_KEYS";
     for (more, environment, expected) in [
@@ -306,7 +319,7 @@ fn settings_of_signatures_that_cannot_be_used_are_named() {
 
 #[test]
 fn in_a_repository_the_packages_that_are_not_trusted_answer_503() {
-    let folder = signed();
+    let Some(folder) = signed() else { return };
     let models = folder.path().join("models");
     for (id, package) in [("good", "p.mlpkg"), ("bad", "unsigned.mlpkg")] {
         fs::create_dir_all(models.join(id)).unwrap();
