@@ -129,10 +129,12 @@ pub(crate) struct VerifyArguments {
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct TrustArguments {
     /// What is done about packages that none of the public keys signed: nothing (off), a warning (warn), or they are
-    /// refused (require). Default: require when a public key is given, else off
+    /// refused (require). Default: the environment's PORTEND_SIGNATURE_POLICY; else require when there is a public key,
+    /// and off when there is none
     #[arg(long, value_enum, value_name = "POLICY", hide_possible_values = true)]
     pub(crate) signature_policy: Option<Policy>,
-    /// A public key (PEM, Ed25519) that packages may be signed with; may be repeated
+    /// A public key (PEM, Ed25519) that packages may be signed with; may be repeated. Default: the
+    /// environment's PORTEND_SIGNATURE_PUBLIC_KEYS, files with ':' between them
     #[arg(long, value_name = "FILE")]
     pub(crate) public_key: Vec<PathBuf>,
 }

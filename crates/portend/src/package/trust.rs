@@ -8,12 +8,13 @@ use super::arguments::TrustArguments;
 use crate::CommandError;
 
 /// The variables that stand for the flags; keys are separated as in `PATH`.
-pub(crate) const POLICY: &str = "PORTEND_SIGNATURE_POLICY";
-pub(crate) const KEYS: &str = "PORTEND_SIGNATURE_PUBLIC_KEYS";
+const POLICY: &str = "PORTEND_SIGNATURE_POLICY";
+const KEYS: &str = "PORTEND_SIGNATURE_PUBLIC_KEYS";
 
 impl TrustArguments {
     /// Flags, and where they are not given the environment.
     pub(crate) fn trust(&self, given: impl Fn(&str) -> Option<String>) -> Result<Trust, CommandError> {
+        let given = |name: &str| given(name).filter(|value| !value.trim().is_empty());
         let mut paths = self.public_key.clone();
         if let Some(list) = given(KEYS).filter(|_| paths.is_empty()) {
             paths = std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).collect();

@@ -3,32 +3,27 @@
 
 mod error;
 mod inference;
+mod rows;
+mod target;
 mod training;
 
 pub use error::CreateError;
 
-use std::collections::HashMap;
-
-use portend_core::{Label, ModelId, Target, TargetKind};
+use portend_core::{Label, ModelId, Target};
 use serde_json::{Map, Value};
 
 use self::inference::Inference;
-use self::training::{Table, as_labels, labels, spread, summary, text, write_csv};
-use super::baseline::{Baseline, OutputBaseline, PredictionBaseline, Summary};
-use super::manifest::{ModelEntry, TargetEntry, value};
+use self::training::{Table, spread, text, write_csv};
+use super::manifest::{ModelEntry, value};
 use super::write::{PackageFiles, add_checksums};
 use super::{MANIFEST, Manifest, describe};
 use crate::error::LoadError;
-use crate::frame::{Keep, Levels, TextColumn};
+use crate::frame::TextColumn;
 use crate::model::{Model, bare_target};
-use crate::predictions::Predictions;
 use crate::runtime::{self, Kind, Output, Prepared};
 
-/// The most rows that are kept of training data, as samples and as background.
-const SAMPLE_ROWS: usize = 10;
+/// The most rows that become background.
 const BACKGROUND_ROWS: usize = 100;
-/// Rows that are scored at once.
-const BLOCK: usize = 4096;
 
 /// A text with the name of its file, for messages.
 #[derive(Debug, Clone, Copy)]
@@ -244,235 +239,6 @@ impl Work<'_> {
         self.found("task", found, origin);
         Ok(found.to_owned())
     }
-
-    fn target(
-        &mut self,
-        own: &Target,
-        name: &str,
-        table: Option<&Table>,
-    ) -> Result<TargetEntry, CreateError> {
-        let recipe = self.recipe;
-        self.found("target", name, if recipe.target.is_some() { "given" } else { "the default" });
-        let mut entry = TargetEntry { name: name.to_owned(), ..TargetEntry::default() };
-        let task = describe::task(&own.kind);
-        let unfit = |setting| Err(CreateError::Unfit { setting, task });
-        match own.kind {
-            _ if own.labels().is_empty() && !recipe.classes.is_empty() => return unfit("classes"),
-            TargetKind::Binary { .. } => {}
-            _ if recipe.positive_class.is_some() => return unfit("a positive class"),
-            _ if recipe.threshold.is_some() => return unfit("a threshold"),
-            _ => {}
-        }
-        if own.labels().is_empty() {
-            return Ok(entry);
-        }
-        let classes = self.classes(own, name, table)?;
-        entry.classes = classes.iter().map(value).collect();
-        if matches!(own.kind, TargetKind::Binary { .. }) {
-            self.binary(&classes, &mut entry)?;
-        }
-        Ok(entry)
-    }
-
-    fn binary(&mut self, classes: &[Label], entry: &mut TargetEntry) -> Result<(), CreateError> {
-        let given = self.recipe.positive_class.as_deref();
-        let positive = match given {
-            Some(given) => classes.iter().find(|class| class.to_string() == given),
-            None => classes.get(1),
-        };
-        let positive = positive.ok_or_else(|| CreateError::PositiveClass {
-            given: given.unwrap_or_default().to_owned(),
-            classes: shown(classes),
-        })?;
-        self.found(
-            "positive class",
-            positive.to_string(),
-            if given.is_some() { "given" } else { "the second class" },
-        );
-        let threshold = self.recipe.threshold.unwrap_or(0.5);
-        if !(0.0..=1.0).contains(&threshold) {
-            return Err(CreateError::Threshold(threshold));
-        }
-        let origin = if self.recipe.threshold.is_some() { "given" } else { "the default" };
-        self.found("threshold", threshold.to_string(), origin);
-        entry.positive_class = Some(value(positive));
-        entry.threshold = Some(threshold);
-        Ok(())
-    }
-
-    /// The labels, in the order of the model's outputs.
-    fn classes(
-        &mut self,
-        own: &Target,
-        target: &str,
-        table: Option<&Table>,
-    ) -> Result<Vec<Label>, CreateError> {
-        let recipe = self.recipe;
-        let column = table.and_then(|table| Some((table, table.position(target)?)));
-        let training = recipe.training.map(|training| training.name).unwrap_or_default();
-        let (classes, origin) = match column {
-            _ if !recipe.classes.is_empty() => {
-                let texts: Vec<&str> = recipe.classes.iter().map(String::as_str).collect();
-                (as_labels(&texts), "the given classes".to_owned())
-            }
-            Some((table, at)) => {
-                let labels = labels(&table.columns[at], &recipe.missing_values);
-                (labels, format!("column '{target}' of {training}"))
-            }
-            None => (own.labels().to_vec(), "the model's own numbers".to_owned()),
-        };
-        if classes.len() != own.width() {
-            let (found, needed) = (classes.len(), own.width());
-            return Err(CreateError::ClassCount { origin, found, classes: shown(&classes), needed });
-        }
-        if let Some(i) = super::twice(classes.iter().map(|class| format!("{class:?}"))) {
-            return Err(CreateError::ClassTwice(classes[i].to_string()));
-        }
-        if table.is_some() && column.is_none() {
-            self.found(
-                "note",
-                format!("there is no column '{target}', so that no labels are read"),
-                training,
-            );
-        }
-        let order = if column.is_some() && recipe.classes.is_empty() { ", in order of value" } else { "" };
-        let origin = if recipe.classes.is_empty() { format!("{origin}{order}") } else { "given".to_owned() };
-        self.found("classes", shown(&classes), origin);
-        Ok(classes)
-    }
-
-    fn add_samples(
-        &mut self,
-        model: &Model,
-        table: Option<&Table>,
-        files: &mut PackageFiles,
-    ) -> Result<(), CreateError> {
-        let recipe = self.recipe;
-        let (name, path, rows) = match (recipe.samples, table, recipe.training) {
-            (Some(given), ..) if given.name.ends_with(".json") => {
-                (given.name, "samples/input.json", given.text.to_owned())
-            }
-            (Some(given), ..) => (given.name, "samples/input.csv", given.text.to_owned()),
-            (None, Some(table), Some(training)) => {
-                let rows = 0..table.rows.min(SAMPLE_ROWS);
-                let rows = write_csv(&self.feature_columns(model, table), rows);
-                (training.name, "samples/input.csv", rows)
-            }
-            _ if recipe.expected.is_some() => return Err(CreateError::ExpectedWithoutSamples),
-            _ => {
-                self.found(
-                    "note",
-                    "there are no sample rows: nothing is checked at load",
-                    "neither samples nor training data",
-                );
-                return Ok(());
-            }
-        };
-        let decoded = match path {
-            "samples/input.json" => model.decode_json(&rows, &Keep::None),
-            _ => model.decode_csv(&rows, &Keep::None, 1).map(|mut frames| frames.remove(0)),
-        };
-        let frame = decoded.map_err(|e| CreateError::data(name, e))?;
-        if frame.rows() == 0 {
-            return Err(CreateError::NoRows { file: name.to_owned() });
-        }
-        let output = match recipe.expected {
-            Some(expected) => expected.text.as_bytes().to_vec(),
-            None => {
-                let predictions = model.predict(&frame, 0..frame.rows());
-                json(&serde_json::json!({ "predictions": predictions.rows().collect::<Vec<_>>() }), false)?
-            }
-        };
-        let by = recipe
-            .expected
-            .map_or("as this program predicts them", |_| "with the expected predictions given");
-        self.found("samples", format!("{} rows, {by}", frame.rows()), name);
-        files.insert(path.to_owned(), rows.into_bytes());
-        files.insert("samples/output.json".to_owned(), output);
-        Ok(())
-    }
-
-    /// The columns of the model's features in the model's order, by the names that the manifest gave them.
-    fn feature_columns<'t>(&self, model: &Model, table: &'t Table) -> Vec<&'t TextColumn> {
-        let column = |name: &str| table.position(name).map(|at| &table.columns[at]);
-        model.features.iter().filter_map(|feature| column(&feature.name)).collect()
-    }
-
-    fn baseline(
-        &mut self,
-        model: &Model,
-        training: Source<'_>,
-        table: &Table,
-    ) -> Result<Baseline, CreateError> {
-        let words = &self.recipe.missing_values;
-        let columns = self.feature_columns(model, table);
-        let features = model.features.iter().zip(columns).map(|(feature, column)| {
-            let levels = (!feature.dtype.is_numeric()).then_some(feature.levels.as_slice());
-            (feature.name.clone(), summary(column, levels, words))
-        });
-        let decoded = model.decode_csv(training.text, &Keep::None, 1);
-        let frame = decoded.map_err(|e| CreateError::data(training.name, e))?.remove(0);
-        let blocks = (0..frame.rows()).step_by(BLOCK).map(|start| start..(start + BLOCK).min(frame.rows()));
-        let predicted: Vec<Predictions> = blocks.map(|rows| model.predict(&frame, rows)).collect();
-        let predictions = prediction_baseline(model, &predicted);
-        let baseline = Baseline { features: features.collect(), predictions };
-        self.compare_labels(model, table, &predicted, training.name);
-        Ok(baseline)
-    }
-
-    /// Labels in the wrong order are the one mistake that nothing else would show: predictions are compared with the
-    /// labels of the training data.
-    fn compare_labels(&mut self, model: &Model, table: &Table, predicted: &[Predictions], training: &str) {
-        let labels = model.target.labels();
-        let Some(at) = table.position(&model.target.name).filter(|_| !labels.is_empty()) else { return };
-        let largest =
-            |row: &[f64]| (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best });
-        let outputs: Vec<usize> = predicted.iter().flat_map(Predictions::rows).map(largest).collect();
-        if let Some((found, order)) = better_order(&table.columns[at], labels, &outputs) {
-            let order: Vec<Label> = order.into_iter().map(|label| labels[label].clone()).collect();
-            let value = format!(
-                "the classes may be in the wrong order: {found} of {} rows are predicted as labelled; the predictions \
-                 suggest {}",
-                table.rows,
-                shown(&order)
-            );
-            self.found("WARNING", value, training);
-        }
-    }
-}
-
-/// How many rows are predicted as labelled, and for each output the label that it mostly stands for, if that is
-/// another order of the labels.
-fn better_order(column: &TextColumn, labels: &[Label], outputs: &[usize]) -> Option<(usize, Vec<usize>)> {
-    let codes = Levels::new(labels);
-    let mut counts: HashMap<(usize, usize), usize> = HashMap::new();
-    for (row, output) in outputs.iter().enumerate() {
-        let code = codes.code(text(column, row));
-        if !code.is_nan() {
-            *counts.entry((*output, code as usize)).or_default() += 1;
-        }
-    }
-    let count = |output, label| counts.get(&(output, label)).copied().unwrap_or_default();
-    let mostly = |output| (0..labels.len()).max_by_key(|label| (count(output, *label), *label == output));
-    let order: Vec<usize> = (0..labels.len()).filter_map(mostly).collect();
-    let found = (0..labels.len()).map(|label| count(label, label)).sum();
-    let suggests = super::twice(order.iter()).is_none() && !order.iter().copied().eq(0..labels.len());
-    suggests.then_some((found, order))
-}
-
-fn prediction_baseline(model: &Model, predicted: &[Predictions]) -> PredictionBaseline {
-    let rows = || predicted.iter().flat_map(Predictions::rows);
-    let labels = model.target.labels();
-    let outputs = (0..model.width(Output::Prediction)).map(|output| OutputBaseline {
-        class: labels.get(output).map(value),
-        summary: Summary::numeric(rows().map(|row| row[output])),
-    });
-    let classes = (!labels.is_empty()).then(|| {
-        let mut counts = vec![0; labels.len()];
-        rows().for_each(|row| counts[model.target.predicted(row)] += 1);
-        Summary::categorical(labels.iter().cloned().zip(counts), 0, 0)
-    });
-    PredictionBaseline { outputs: outputs.collect(), classes }
 }
 
 /// Labels in a message: not all of thousands.
