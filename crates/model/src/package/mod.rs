@@ -325,4 +325,22 @@ mod tests {
             assert_eq!(is_inside(name), expected, "{name:?}");
         }
     }
+    #[test]
+    fn a_file_that_changes_after_it_was_verified_is_refused() {
+        let mut files = PackageFiles::new();
+        files.insert("model.txt".to_owned(), b"tree".to_vec());
+        let manifest = "{\"format\": \"portend.mlpkg\", \"format_version\": 1, \"task\": \"regression\", \
+                        \"model\": {\"kind\": \"lightgbm\", \"path\": \"model.txt\"}, \"target\": {\"name\": \"y\"}}";
+        files.insert(MANIFEST.to_owned(), manifest.as_bytes().to_vec());
+        write::add_checksums(&mut files).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        for (name, bytes) in &files {
+            std::fs::write(folder.path().join(name), bytes).unwrap();
+        }
+        let mut package = Package::open(folder.path()).unwrap();
+        assert_eq!(package.read_model().unwrap().2, b"tree");
+        std::fs::write(folder.path().join("model.txt"), "trap").unwrap();
+        let error = package.read_model().unwrap_err().to_string();
+        assert!(error.ends_with("'model.txt' was changed while the package was read"), "{error}");
+    }
 }

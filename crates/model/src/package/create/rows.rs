@@ -74,8 +74,9 @@ impl Work<'_> {
 
     /// The columns of the model's features in the model's order, by the names that the manifest gave them.
     pub(super) fn feature_columns<'t>(&self, model: &Model, table: &'t Table) -> Vec<&'t TextColumn> {
-        let column = |name: &str| table.position(name).map(|at| &table.columns[at]);
-        model.features.iter().filter_map(|feature| column(&feature.name)).collect()
+        let by_name: HashMap<&str, &TextColumn> =
+            table.columns.iter().map(|column| (column.name.as_str(), column)).collect();
+        model.features.iter().filter_map(|feature| by_name.get(feature.name.as_str()).copied()).collect()
     }
 
     /// The summaries of training data and predictions.

@@ -17,6 +17,10 @@ impl Work<'_> {
     ) -> Result<TargetEntry, CreateError> {
         let recipe = self.recipe;
         self.found("target", name, if recipe.target.is_some() { "given" } else { "the default" });
+        let training = recipe.training.map(|training| training.name).unwrap_or_default();
+        if table.is_some_and(|table| table.position(name).is_none()) {
+            self.found("note", format!("there is no column '{name}': nothing is compared with it"), training);
+        }
         let mut entry = TargetEntry { name: name.to_owned(), ..TargetEntry::default() };
         let task = describe::task(&own.kind);
         let unfit = |setting| Err(CreateError::Unfit { setting, task });
@@ -91,13 +95,6 @@ impl Work<'_> {
         }
         if let Some(i) = twice(classes.iter().map(|class| format!("{class:?}"))) {
             return Err(CreateError::ClassTwice(classes[i].to_string()));
-        }
-        if table.is_some() && column.is_none() {
-            self.found(
-                "note",
-                format!("there is no column '{target}', so that no labels are read"),
-                training,
-            );
         }
         let order = if column.is_some() && recipe.classes.is_empty() { ", in order of value" } else { "" };
         let origin = if recipe.classes.is_empty() { format!("{origin}{order}") } else { "given".to_owned() };
