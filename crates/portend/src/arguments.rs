@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::package::arguments::{PackageCommand, TrustArguments};
+
 /// From a trained model to a production endpoint.
 #[derive(Debug, Parser)]
 #[command(name = "portend", version, max_term_width = 100)]
@@ -15,6 +17,8 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(ServeArguments),
+    #[command(subcommand)]
+    Package(PackageCommand),
     Demo(DemoArguments),
 }
 
@@ -39,6 +43,8 @@ pub(crate) struct ServeArguments {
     /// The target's name in answers, for model files without a package
     #[arg(long, value_name = "NAME", default_value = "target")]
     pub(crate) target: String,
+    #[command(flatten)]
+    pub(crate) trust: TrustArguments,
     /// Write no line per request to standard error
     #[arg(long)]
     pub(crate) no_access_log: bool,

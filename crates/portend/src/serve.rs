@@ -35,6 +35,7 @@ fn config(
     if arguments.no_access_log {
         config.access_log = AccessLogFormat::Off;
     }
+    config.trust = arguments.trust.trust(given)?;
     if let Some(workers) = arguments.workers {
         config.workers = checked_workers("--workers", workers)?;
     } else if let Some(text) = given("PREDICTION_API_WORKERS") {

@@ -52,7 +52,7 @@ impl App {
     /// Loads all models; see [`crate::Server::run`].
     pub fn load(&self) -> Result<(), LoadError> {
         // eprintln! would panic where nobody reads any more
-        self.repository.load(&self.config.target, |line| _ = writeln!(stderr(), "{line}"))
+        self.repository.load(&self.config.target, &self.config.trust, |line| _ = writeln!(stderr(), "{line}"))
     }
 }
 

@@ -10,6 +10,10 @@ mod documents;
 mod memory;
 mod numbers;
 mod output_nobody_reads;
+mod package_commands;
+mod package_create;
+mod package_sign;
+mod package_tools;
 mod running_server;
 mod scenarios;
 

@@ -17,7 +17,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The binary under test, with none of the settings that the developer's shell may hold.
 pub(crate) fn portend() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portend"));
-    command.env_remove("PREDICTION_API_MODEL_REPOSITORY_PATH").env_remove("PREDICTION_API_WORKERS");
+    for name in [
+        "PREDICTION_API_MODEL_REPOSITORY_PATH",
+        "PREDICTION_API_WORKERS",
+        "PORTEND_SIGNATURE_POLICY",
+        "PORTEND_SIGNATURE_PUBLIC_KEYS",
+        "SOURCE_DATE_EPOCH",
+    ] {
+        command.env_remove(name);
+    }
     command.stdin(Stdio::null());
     command
 }
