@@ -7,6 +7,7 @@ mod kernel;
 pub mod lightgbm;
 mod link;
 mod lower;
+mod ranks;
 mod ubjson;
 pub mod xgboost;
 
