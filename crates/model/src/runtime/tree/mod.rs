@@ -7,6 +7,7 @@ mod kernel;
 mod leaves;
 pub mod lightgbm;
 mod lower;
+mod ranks;
 mod ubjson;
 pub mod xgboost;
 
