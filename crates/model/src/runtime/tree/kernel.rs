@@ -5,8 +5,8 @@
 //!
 //! Where an ensemble fits the second layout (see `ranks`) and the processor can walk it, `ranked` takes its place.
 //!
-//! This file and `avx512` are the only ones with `unsafe`. Here, a step reads a node and a slot without asking whether they exist. That is
-//! worth 1.45 times the rows per second in blocks and 1.15 times for single rows (500 trees of depth 6,
+//! This file and `avx512` are the only ones with `unsafe`. Here, a step reads a node and a slot without asking whether
+//! they exist. That is worth 1.45 times the rows per second in blocks and 1.15 times for single rows (500 trees of depth 6,
 //! `benches/kernel.rs`), and it is sound because `Ensemble::new` refuses any index that is out of range.
 
 #![allow(unsafe_code)]
