@@ -13,6 +13,15 @@ pub(crate) enum ServerError {
     /// The route exists, for other methods.
     #[error("this route does not take {0} requests")]
     MethodNotAllowed(String),
+    /// The token is missing or wrong.
+    #[error("this server asks for a token: send it as 'Authorization: Bearer …'")]
+    Unauthorized,
+    /// The request's target is too long.
+    #[error("the path and query are longer than {0} bytes")]
+    TargetTooLong(usize),
+    /// The request's headers are too large.
+    #[error("the headers are larger than {0} bytes")]
+    HeadersTooLarge(usize),
     /// The body is not what its headers say.
     #[error("{0}")]
     BadBody(String),
@@ -74,6 +83,9 @@ impl ServerError {
         match self {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::TargetTooLong(_) => StatusCode::URI_TOO_LONG,
+            Self::HeadersTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BadBody(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } | Self::AnswerTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,

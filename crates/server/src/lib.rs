@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod access_log;
 mod admission;
 mod body;
@@ -13,7 +14,9 @@ mod http;
 mod listen;
 mod protocol;
 mod repository;
+mod request_id;
 mod score;
+mod stall;
 mod unread;
 
 pub use config::{AccessLogFormat, CacheLimits, Config, Secret, TlsConfig};
