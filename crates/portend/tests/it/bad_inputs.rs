@@ -18,9 +18,10 @@ const LIMIT: usize = 50 << 20;
 
 /// Rounds after each of which the memory is looked at: the least of so many is what the server holds on to.
 const ROUNDS: usize = 20;
-/// So many times as many rounds later it may not hold on to more than this. A leak of 200 bytes a request does.
-const LATER: usize = 4;
-const MOST_GROWTH_KIB: u64 = 3 << 10;
+/// So many times as many rounds later it may not hold on to more than this: the allocator takes 6 MiB in one step at some
+/// time, a leak of 400 bytes a request is more.
+const LATER: usize = 12;
+const MOST_GROWTH_KIB: u64 = 8 << 10;
 
 /// One request to be refused.
 struct Case {

@@ -331,7 +331,7 @@ fn each_request_is_one_line_of_the_access_log_without_data() {
 #[test]
 fn a_long_path_makes_no_long_line_of_the_access_log() {
     let server = RunningServer::serve(&repository("examples/demo/fraud"));
-    let answer = server.get(&format!("/{}", "x".repeat(60_000)));
+    let answer = server.get(&format!("/{}", "x".repeat(6_000)));
     assert_eq!(answer.status, 404);
     let id = answer.header("x-datarobot-request-id").unwrap();
     let line =
