@@ -14,6 +14,7 @@ mod package_commands;
 mod package_create;
 mod package_sign;
 mod package_tools;
+mod readme;
 mod running_server;
 mod scenarios;
 
