@@ -2,6 +2,7 @@
 //! thing. One file per kind of input; this one holds what they share.
 
 mod bytes;
+mod corpus;
 mod lightgbm;
 mod manifest;
 mod packages;
