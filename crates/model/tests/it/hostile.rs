@@ -7,6 +7,7 @@ mod lightgbm;
 mod manifest;
 mod packages;
 mod xgboost;
+mod xgboost_outputs;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::{check_bytes_refused, golden, load, score};
 
-type Edit<'a> = (&'a str, Value);
+pub(super) type Edit<'a> = (&'a str, Value);
 
 /// Numeric features only, one output, 30 trees.
-const PLAIN: &str = "xgb_diabetes";
+pub(super) const PLAIN: &str = "xgb_diabetes";
 /// Three classes; node 3 of its first tree asks for categories.
 const CLASSES: &str = "xgb_penguins";
 
@@ -34,7 +34,7 @@ fn set(document: &mut Value, at: &str, value: Value) {
     }
 }
 
-fn edited(case: &str, edits: &[Edit<'_>]) -> Vec<u8> {
+pub(super) fn edited(case: &str, edits: &[Edit<'_>]) -> Vec<u8> {
     let mut document: Value = serde_json::from_slice(&fs::read(path(case)).unwrap()).unwrap();
     for (at, value) in edits {
         set(&mut document, at, value.clone());
@@ -42,8 +42,13 @@ fn edited(case: &str, edits: &[Edit<'_>]) -> Vec<u8> {
     document.to_string().into_bytes()
 }
 
-fn check(case: &str, edits: &[Edit<'_>], expected: &str) {
-    check_bytes_refused("model.json", &edited(case, edits), &format!("{case} {edits:?}"), expected);
+pub(super) fn check(case: &str, edits: &[Edit<'_>], expected: &str) {
+    check_bytes_refused(
+        "model.json",
+        &edited(case, edits),
+        &format!("{case} {:.999}", format!("{edits:?}")),
+        expected,
+    );
 }
 
 #[test]
