@@ -8,6 +8,7 @@ use portend_core::{Dtype, Feature, Label, Target, TargetKind};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::unique_keys::UniqueKeys;
 use crate::runtime::{self, Iterations, Task};
 
 /// The manifest as written. Fields that nothing here reads yet (monitoring, explanations, …) are ignored.
@@ -80,6 +81,7 @@ fn yes() -> bool {
 impl Manifest {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let manifest: Self = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        serde_json::from_str::<UniqueKeys>(text).map_err(|e| e.to_string())?;
         if manifest.format != "portend.mlpkg" || manifest.format_version != 1 {
             let (format, version) = (&manifest.format, manifest.format_version);
             return Err(format!("format '{format}' version {version} is not 'portend.mlpkg' version 1"));
@@ -94,6 +96,9 @@ impl Manifest {
     /// The target of a model that predicts `task` with these labels or names of outputs, which stand where the
     /// manifest has none.
     pub(crate) fn target(&self, task: Task, labels: &[Label]) -> Result<Target, String> {
+        if !self.outputs.is_empty() && task != Task::MultiRegression {
+            return Err(format!("outputs are the names of several numbers, the model predicts {task}"));
+        }
         let kind = match (self.task.as_str(), task) {
             ("regression" | "ranking" | "quantile" | "anomaly", Task::Regression) => TargetKind::Regression,
             ("regression" | "ranking" | "quantile" | "anomaly", Task::MultiRegression) => {

@@ -5,6 +5,7 @@ mod archive;
 mod checksums;
 mod folder;
 mod manifest;
+mod unique_keys;
 
 pub(crate) use manifest::{Manifest, twice};
 
@@ -102,7 +103,7 @@ impl Package {
             .ok_or_else(|| self.bad(&format!("model kind '{}' is not read yet", manifest.model.kind)))?;
         let bytes = self.read(&name, MOST_MODEL_BYTES)?;
         let bytes = bytes.ok_or_else(|| self.bad(&format!("the model file '{name}' is missing")))?;
-        Ok((kind, name, bytes))
+        Ok((kind, shortened(&name), bytes))
     }
 
     /// A text file of the package; None when there is none.
