@@ -50,8 +50,10 @@ pub enum LoadError {
     },
     /// The model does not reproduce the package's sample predictions.
     #[error(
-        "package {}: sample row {row}: the package expects {expected:?} and the model gives {found:?}",
-        path.display()
+        "package {}: sample row {row}: the package expects {} and the model gives {}",
+        path.display(),
+        shortened_to(MOST_REASON, &format!("{expected:?}")),
+        shortened_to(MOST_REASON, &format!("{found:?}"))
     )]
     SampleDiffers {
         /// The package.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use zip::ZipArchive;
 
-use super::{MOST_BYTES, MOST_FILES, is_inside, read_bounded};
+use super::{MOST_BYTES, MOST_FILES, is_inside, read_bounded, shortened};
 use crate::error::LoadError;
 
 /// A file that unpacks to more than this many times its packed size is a zip bomb, if it is large at all.
@@ -21,16 +21,19 @@ pub(super) struct Archive {
 
 impl Archive {
     pub(super) fn open(path: &Path) -> Result<Self, LoadError> {
-        let bad = |reason: String| LoadError::BadPackage { path: path.to_owned(), reason };
+        let bad =
+            |reason: String| LoadError::BadPackage { path: path.to_owned(), reason: shortened(&reason) };
         let file = File::open(path).map_err(|e| LoadError::io(path, e))?;
+        let packed = file.metadata().map_err(|e| LoadError::io(path, e))?.len();
         let zip = ZipArchive::new(BufReader::new(file))
             .map_err(|e| bad(format!("it is not a readable zip archive: {e}")))?;
         let mut archive = Self { zip, names: Vec::new() };
-        archive.check().map_err(bad)?;
+        archive.check(packed).map_err(bad)?;
         Ok(archive)
     }
 
-    fn check(&mut self) -> Result<(), String> {
+    /// Checks the table of contents of an archive of `packed` bytes.
+    fn check(&mut self, packed: u64) -> Result<(), String> {
         if self.zip.len() > MOST_FILES {
             return Err(format!("it holds more than {MOST_FILES} files"));
         }
@@ -57,6 +60,10 @@ impl Archive {
         }
         if total > MOST_BYTES {
             return Err(format!("it unpacks to more than {} GiB", MOST_BYTES >> 30));
+        }
+        // each entry may be sound and yet all of them unpack the same bytes
+        if is_bomb(total, packed) {
+            return Err(format!("it unpacks to more than {MOST_RATIO} times its size"));
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use portend_core::{Dtype, Feature, Label, Target, TargetKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
+use super::unique_keys::UniqueKeys;
 use crate::runtime::{self, Iterations, Task};
 
 /// The manifest as written. Fields that are not known are ignored.
@@ -121,6 +122,7 @@ impl Manifest {
 
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let manifest: Self = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        serde_json::from_str::<UniqueKeys>(text).map_err(|e| e.to_string())?;
         let (format, version) = (&manifest.format, manifest.format_version);
         if (format.as_str(), version) != FORMAT {
             return Err(format!(
@@ -138,6 +140,9 @@ impl Manifest {
     /// The target of a model that predicts `task` with these labels or names of outputs, which stand where the
     /// manifest has none.
     pub(crate) fn target(&self, task: Task, labels: &[Label]) -> Result<Target, String> {
+        if !self.outputs.is_empty() && task != Task::MultiRegression {
+            return Err(format!("outputs are the names of several numbers, the model predicts {task}"));
+        }
         let kind = match (self.task.as_str(), task) {
             ("regression" | "ranking" | "quantile" | "anomaly", Task::Regression) => TargetKind::Regression,
             ("regression" | "ranking" | "quantile" | "anomaly", Task::MultiRegression) => {

@@ -11,6 +11,7 @@ mod folder;
 mod manifest;
 mod sign;
 mod signature;
+mod unique_keys;
 mod verify;
 mod write;
 
@@ -145,7 +146,7 @@ impl Package {
             .ok_or_else(|| self.bad(&format!("model kind '{}' is not read yet", manifest.model.kind)))?;
         let bytes = self.read(&name, MOST_MODEL_BYTES)?;
         let bytes = bytes.ok_or_else(|| self.bad(&format!("the model file '{name}' is missing")))?;
-        Ok((kind, name, bytes))
+        Ok((kind, shortened(&name), bytes))
     }
 
     /// A text file of the package; None when there is none.

@@ -2,10 +2,12 @@
 //! thing. One file per kind of input; this one holds what they share.
 
 mod bytes;
+mod corpus;
 mod lightgbm;
 mod manifest;
 mod packages;
 mod xgboost;
+mod xgboost_outputs;
 
 use std::fs;
 use std::path::{Path, PathBuf};

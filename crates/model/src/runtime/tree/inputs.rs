@@ -81,13 +81,17 @@ impl Membership {
         *words_left = words_left
             .checked_sub(table)
             .ok_or_else(|| format!("feature {column} has too many categories in too many splits"))?;
-        let mut bits = vec![0; table];
+        let row_of = |right: &dyn Fn(&Set) -> bool| {
+            let mut row = vec![0; words];
+            sets.iter().enumerate().for_each(|(i, set)| row[i / 64] |= u64::from(right(set)) << (i % 64));
+            row
+        };
+        // row after row: set after set would take a step in memory for each bit
+        let others = row_of(&|set| !set.members_right);
+        let mut bits = Vec::with_capacity(table);
+        (0..=codes.len()).for_each(|_| bits.extend_from_slice(&others));
+        bits.extend(row_of(&|set| set.missing_right));
         for (i, set) in sets.iter().enumerate() {
-            let mut put = |row: usize, right: bool| {
-                bits[row * words + i / 64] |= u64::from(right) << (i % 64);
-            };
-            (0..=codes.len()).for_each(|row| put(row, !set.members_right));
-            put(codes.len() + 1, set.missing_right);
             for member in &set.members {
                 let row = codes.partition_point(|c| c < member);
                 let bit = &mut bits[row * words + i / 64];

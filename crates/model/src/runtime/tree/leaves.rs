@@ -89,6 +89,9 @@ impl<T: Float> VectorLeaves<T> {
         if !added.iter().all(|value| value.to_f64().is_finite()) {
             return Err("a leaf has a value that is not a finite number".to_owned());
         }
+        if added.len() % size != 0 {
+            return Err(format!("the {} values of its leaves are not {size} each", added.len()));
+        }
         match self.places[first_place..].iter().find(|place| **place as usize >= added.len() / size) {
             Some(place) => Err(format!("the values of leaf {place} are missing")),
             None => Ok(()),

@@ -92,6 +92,9 @@ pub(crate) fn read(bytes: &[u8], iterations: Iterations) -> Result<Prepared, Str
     if sizes.is_some_and(|sizes| sizes != trees as usize) {
         return Err(format!("{trees} trees where tree_sizes lists {}", sizes.unwrap_or(0)));
     }
+    if trees % groups != 0 {
+        return Err(format!("{trees} trees are no whole number of iterations of {groups} trees each"));
+    }
     let tail = Tail::read(lines)?;
     // names that LightGBM made up when it was given none
     let made_up =
@@ -395,7 +398,7 @@ impl Tail {
 
 /// The columns whose value range is a list of codes (`a:b:c`) rather than `[min:max]`.
 fn categorical_columns(header: &Block<'_>) -> Vec<usize> {
-    let infos = header.get("feature_infos").unwrap_or("").split(' ').enumerate();
+    let infos = header.get("feature_infos").unwrap_or("none").split(' ').enumerate();
     infos.filter(|(_, info)| !info.starts_with('[') && *info != "none").map(|(i, _)| i).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{check_bytes_refused, golden, load};
+use super::{check_bytes_refused, golden, load, score};
 
 /// Where: the first line that starts so. What: the first occurrence in it, and what replaces it.
 type Edit<'a> = (&'a str, &'a str, &'a str);
@@ -13,6 +13,12 @@ const CODES: &str = "lgb_codes";
 const CLASSES: &str = "lgb_penguins";
 /// Two classes.
 const BINARY: &str = "lgb_breast_cancer";
+/// Linear leaves; the 5 of its first tree have no terms. Two classes, 13 columns.
+const LINEAR: &str = "lgb_linear_tree_binary";
+/// An objective that the file does not name, 15 trees.
+const CUSTOM: &str = "lgb_custom";
+/// A forest for one number, 15 trees.
+const FOREST: &str = "lgb_forest_regression";
 
 fn edited(case: &str, edits: &[Edit<'_>]) -> String {
     let mut text = fs::read_to_string(golden(case).join("package/model/model.txt")).unwrap();
@@ -80,6 +86,34 @@ fn a_header_that_contradicts_itself_is_refused() {
         (CLASSES, "num_tree_per", "3", "2", "with 3 classes and 2 trees an iteration is not read"),
         (BINARY, "objective", "sigmoid:1", "sigmoid:nan", "objective 'binary sigmoid:nan' has a bad sigmoid"),
         (BINARY, "num_class", "1", "2", "objective 'binary sigmoid:1' with 2 classes and 1 trees"),
+        (
+            CUSTOM,
+            "num_class",
+            "1",
+            "4000000000",
+            "'custom' with 4000000000 classes and 1 trees an iteration is not",
+        ),
+        (
+            CUSTOM,
+            "num_class",
+            "1",
+            "18446744073709551616",
+            "num_class=18446744073709551616 is not a number that",
+        ),
+        (
+            CUSTOM,
+            "num_class",
+            "1",
+            "0",
+            "objective 'custom' with 0 classes and 1 trees an iteration is not read",
+        ),
+        (
+            FOREST,
+            "average_output",
+            "average_output",
+            "average_output\naverage_output",
+            "'average_output' occurs twice",
+        ),
     ] {
         check(case, &[(line, from, to)], expected);
     }
@@ -99,6 +133,80 @@ fn classes_that_the_file_does_not_back_are_refused_before_memory_is_taken() {
             &edits,
             &format!("with {classes} classes and {classes} trees an iteration is not read"),
         );
+    }
+}
+
+#[test]
+fn trees_that_fill_no_iteration_are_refused() {
+    for (classes, expected) in [
+        ("65537", "objective 'custom' with 65537 classes and 65537 trees an iteration is not read"),
+        ("65536", "model file PATH: 15 trees are no whole number of iterations of 65536 trees each"),
+        ("4", "15 trees are no whole number of iterations of 4 trees each"),
+    ] {
+        check(CUSTOM, &[("num_class", "1", classes), ("num_tree_per", "1", classes)], expected);
+    }
+}
+
+#[test]
+fn linear_functions_whose_terms_do_not_add_up_are_refused_with_their_tree() {
+    let most = "18446744073709551615";
+    let term = |column| {
+        vec![("num_features", "=0", "=1"), ("leaf_features", "=", column), ("leaf_coeff", "=", "=1 ")]
+    };
+    for (edits, expected) in [
+        (vec![("leaf_const", "leaf_const", "const")], "model file PATH: Tree=0: 'leaf_const' is missing"),
+        (vec![("leaf_const", "=", "=1 ")], "Tree=0: leaf_const has 6 values where 5 belong"),
+        (vec![("leaf_const", "=", "=x")], "Tree=0: leaf_const holds something that is not a number"),
+        (vec![("num_features", "=0", "=")], "Tree=0: num_features has 4 values where 5 belong"),
+        (vec![("num_features", "=0", "=-1")], "Tree=0: num_features holds something that is not a number"),
+        (vec![("num_features", "=0", "=1")], "Tree=0: leaf_features has 0 values where 1 belong"),
+        (
+            vec![("num_features", "=0 0", "=18446744073709551615 0")],
+            &format!("leaf_features has 0 values where {most}"),
+        ),
+        (
+            vec![("num_features", "=0 0", "=18446744073709551615 2")],
+            &format!("leaf_features has 0 values where {most}"),
+        ),
+        (vec![("leaf_features", "=", "=1 ")], "Tree=0: leaf_features has 1 values where 0 belong"),
+        (vec![("leaf_coeff", "=", "=1 ")], "Tree=0: leaf_coeff has 1 values where 0 belong"),
+        (term("=99 "), "Tree=0: a leaf asks for feature 99, the model has "),
+        (term("=4294967295 "), "Tree=0: a leaf asks for feature 4294967295, the model has "),
+        (term("=-1 "), "Tree=0: leaf_features holds something that is not a number"),
+        (term("= "), "Tree=0: leaf_features has 0 values where 1 belong"),
+    ] {
+        check(LINEAR, &edits, expected);
+    }
+}
+
+/// What is odd but has a meaning: thresholds that no value passes, and no trees at all.
+#[test]
+fn odd_values_that_mean_something_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.txt");
+    let threshold = |word| edited(CODES, &[("threshold", "-1.9099349999999997", word)]);
+    let without_trees = |case| {
+        let text = edited(case, &[]);
+        let (start, end) = (text.find("tree_sizes").unwrap(), text.find("end of trees").unwrap());
+        text[..start].to_owned() + "\n" + &text[end..]
+    };
+    let many = [("num_class", "1", "65536"), ("num_tree_per", "1", "65536")];
+    let mut outputs = edited(CUSTOM, &many);
+    outputs.replace_range(outputs.find("tree_sizes").unwrap()..outputs.find("end of trees").unwrap(), "\n");
+    for (case, what, text) in [
+        (CODES, "inf", threshold("inf")),
+        (CODES, "-inf", threshold("-inf")),
+        (CODES, "beyond f64", threshold("1e999")),
+        (LINEAR, "no function", edited(LINEAR, &[("leaf_const", "=-0.83758296394463305", "=nan")])),
+        (FOREST, "no trees", without_trees(FOREST)),
+        (CUSTOM, "no trees", without_trees(CUSTOM)),
+        (CUSTOM, "many outputs", outputs),
+    ] {
+        fs::write(&file, text).unwrap();
+        let model = load(&file).unwrap_or_else(|e| panic!("{case} {what}: {e}"));
+        let rows = fs::read_to_string(golden(case).join("rows.csv")).unwrap();
+        let rows: String = rows.split_inclusive('\n').take(9).collect();
+        assert!(score(&model, &rows).is_some_and(|values| values > 0), "{case} {what}");
     }
 }
 

@@ -2,7 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::packages::{BINARY, CLASSES, Files, MANIFEST, MODEL, check, package};
+use super::load;
+use super::packages::{BINARY, CLASSES, Files, MANIFEST, MODEL, check, package, write_folder};
+
+/// A linear model of three numbers.
+const NUMBERS: &str = "xgb_linear_outputs";
+/// Three labels.
+const LABELS: &str = "xgb_labels";
 
 /// A golden package with one value of its manifest set.
 fn with_manifest(case: &str, pointer: &str, value: &Value) -> Files {
@@ -15,6 +21,13 @@ fn with_manifest(case: &str, pointer: &str, value: &Value) -> Files {
     }
     files.insert(MANIFEST.to_owned(), manifest.to_string().into_bytes());
     files
+}
+
+/// The error of a package that is refused.
+fn load_text(files: &Files) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    write_folder(folder.path(), files);
+    load(folder.path()).map(|model| model.samples).unwrap_err()
 }
 
 fn check_manifest(case: &str, pointer: &str, value: &Value, expected: &str) {
@@ -67,6 +80,61 @@ fn a_manifest_that_is_no_manifest_is_refused() {
     }
 }
 
+/// Readers differ in which of the two they take, also among fields that are not read here.
+#[test]
+fn a_key_that_occurs_twice_is_refused_wherever_it_stands() {
+    for (start, added, key) in [
+        ("{", r#""format":"portend.mlpkg","#, "format"),
+        ("{", r#""id":"","#, "id"),
+        ("{", r#""monitoring":1,"monitoring":1,"#, "monitoring"),
+        ("\"model\":{", r#""path":"model/model.json","#, "path"),
+        ("\"options\":{", r#""iterations":1,"iterations":1"#, "iterations"),
+        ("\"target\":{", r#""classes":["a","b"],"#, "classes"),
+        ("\"metadata\":{", r#""b":null,"#, "b"),
+        ("\"c\":{},", r#""\u0061":1,"#, "a"),
+    ] {
+        let mut files = with_manifest(BINARY, "/metadata", &json!({"b": [{"c": {}, "a": 0}]}));
+        let text = String::from_utf8(files[MANIFEST].clone())
+            .unwrap()
+            .replace("{\"a\":0,\"c\":{}}", "{\"c\":{},\"a\":0}");
+        assert!(text.contains(start), "{start}: {text}");
+        let twice = text.replacen(start, &format!("{start}{added}"), 1);
+        files.insert(MANIFEST.to_owned(), twice.into_bytes());
+        check(&files, added, &format!("package PATH: portend.json: duplicate field `{key}`"));
+    }
+}
+
+#[test]
+fn iterations_that_are_no_number_of_them_are_refused() {
+    for value in [
+        json!(0),
+        json!(-1),
+        json!(1.5),
+        json!(1e30),
+        json!("10"),
+        json!("Best"),
+        json!(""),
+        json!([3]),
+        json!(true),
+    ] {
+        let expected = format!("model.options.iterations is {value}, not 'best', 'all' or a number from 1");
+        check_manifest(BINARY, "/model/options", &json!({ "iterations": value }), &expected);
+    }
+    let best = json!({"iterations": "best"});
+    check_manifest(
+        "xgb_linear_outputs",
+        "/model/options/iterations",
+        &json!("nine"),
+        "model.options.iterations is",
+    );
+    check_manifest(
+        CLASSES,
+        "/model/options",
+        &best,
+        "model file model/model.json: the file names no best iteration",
+    );
+}
+
 #[test]
 fn a_target_that_the_model_does_not_have_is_refused() {
     for (case, pointer, value, expected) in [
@@ -95,6 +163,47 @@ fn a_target_that_the_model_does_not_have_is_refused() {
         (BINARY, "/target/threshold", json!(1.5), "package PATH: target.threshold is 1.5, not from 0 to 1"),
         (BINARY, "/target/threshold", json!(-0.1), "package PATH: target.threshold is -0.1, not from 0 to 1"),
         (BINARY, "/target/positive_class", json!("x"), "positive_class 'x' is not one of target.classes"),
+        (
+            NUMBERS,
+            "/outputs",
+            json!([{"name": "a"}]),
+            "package PATH: outputs has 1 entries where the model has 3",
+        ),
+        (
+            NUMBERS,
+            "/outputs/1",
+            json!({"name": "bill_depth_mm"}),
+            "package PATH: outputs has 'bill_depth_mm' twice",
+        ),
+        (NUMBERS, "/outputs/1", json!({}), "portend.json: missing field `name`"),
+        (
+            NUMBERS,
+            "/outputs/1",
+            json!({"name": 1}),
+            "portend.json: invalid type: integer `1`, expected a string",
+        ),
+        (
+            NUMBERS,
+            "/outputs",
+            json!(vec![json!({"name": "a"}); 100_000]),
+            "outputs has 100000 entries where the model has 3",
+        ),
+        (
+            BINARY,
+            "/outputs",
+            json!([{"name": "a"}]),
+            "outputs are the names of several numbers, the model predicts two classes",
+        ),
+        (LABELS, "/target/classes", json!(["a", "b"]), "target.classes has 2 entries where the model has 3"),
+        (LABELS, "/target/classes", json!([1, 2, 1]), "package PATH: target.classes has '1' twice"),
+        (LABELS, "/target/classes", json!([1, 2, {}]), "package PATH: {} is not a class or category"),
+        (LABELS, "/target/threshold", json!(2), "package PATH: target.threshold is 2, not from 0 to 1"),
+        (
+            LABELS,
+            "/task",
+            json!("multiclass"),
+            "task 'multiclass' does not fit a model that predicts several labels",
+        ),
         (BINARY, "/target/prediction_column_suffix", json!("X"), "other than 'PREDICTION' is not supported"),
     ] {
         check_manifest(case, pointer, &value, expected);
@@ -173,6 +282,34 @@ fn a_manifest_may_be_long() {
 
 const INPUT: &str = "samples/input.csv";
 const OUTPUT: &str = "samples/output.json";
+
+/// The rows of 65536 outputs take half a megabyte each: they are not computed for a file that does not list them.
+#[test]
+fn samples_of_many_outputs_take_no_more_memory_than_their_file() {
+    let (outputs, rows) = (1 << 16, 20_000);
+    let mut files = with_manifest(NUMBERS, "/features", &json!([]));
+    let mut manifest: Value = serde_json::from_slice(&files[MANIFEST]).unwrap();
+    manifest["outputs"] = json!([]);
+    files.insert(MANIFEST.to_owned(), manifest.to_string().into_bytes());
+    let mut model: Value = serde_json::from_slice(&files[MODEL]).unwrap();
+    let learner = &mut model["learner"];
+    learner["feature_names"] = json!(["x"]);
+    learner["learner_model_param"] =
+        json!({"num_feature": "1", "num_target": outputs.to_string(), "base_score": "0"});
+    learner["gradient_booster"]["model"]["weights"] = json!(vec![0; 2 * outputs]);
+    files.insert(MODEL.to_owned(), model.to_string().into_bytes());
+    files.insert(INPUT.to_owned(), format!("x\n{}", "1\n".repeat(rows)).into_bytes());
+    files.insert(OUTPUT.to_owned(), json!({"predictions": vec![json!([]); rows]}).to_string().into_bytes());
+    let expected = "package PATH: samples/output.json: row 0 has 0 values, the model gives 65536";
+    check(&files, "many outputs", expected);
+    files.insert(INPUT.to_owned(), b"x\n1\n".to_vec());
+    files.insert(OUTPUT.to_owned(), json!({"predictions": [vec![1; outputs]]}).to_string().into_bytes());
+    let found = load_text(&files);
+    assert!(
+        found.contains("sample row 0: the package expects [1.0, 1.0,") && found.len() < 1000,
+        "{found:.2000}"
+    );
+}
 
 fn check_sample(name: &str, text: &str, expected: &str) {
     let mut files = package(BINARY);

@@ -46,7 +46,7 @@ fn write_zip(path: &Path, files: &Files) {
     zip.finish().unwrap();
 }
 
-fn write_folder(root: &Path, files: &Files) {
+pub(super) fn write_folder(root: &Path, files: &Files) {
     for (name, bytes) in files {
         let path = root.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -126,6 +126,31 @@ fn an_archive_that_unpacks_to_far_more_than_its_size_is_refused() {
     );
 }
 
+/// No entry is large enough to be one by itself, and they may all be the same bytes of the archive.
+#[test]
+fn entries_that_are_a_bomb_together_are_refused() {
+    check_zip(
+        |zip| {
+            for i in 0..4 {
+                zip.start_file(format!("model/zeros{i}"), SimpleFileOptions::default()).unwrap();
+                zip.write_all(&vec![0; 15 << 20]).unwrap();
+            }
+        },
+        "package PATH: it unpacks to more than 200 times its size",
+    );
+}
+
+#[test]
+fn an_entry_with_a_long_name_does_not_make_a_long_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.mlpkg");
+    let mut files = package(BINARY);
+    files.insert(format!("../{}", "x".repeat(60_000)), Vec::new());
+    write_zip(&path, &files);
+    let error = load(&path).map(|model| model.samples).unwrap_err();
+    assert!(error.starts_with("package PATH: entry '../xxx") && error.len() < 1000, "{error:.2000}");
+}
+
 #[test]
 fn a_damaged_archive_is_refused() {
     let changed = |change: fn(Vec<u8>) -> Vec<u8>| {
@@ -169,6 +194,18 @@ fn an_archive_that_understates_a_size_is_refused() {
         fs::write(path, replace(&fs::read(path).unwrap(), &from, &to)).unwrap();
     };
     let expected = "package PATH: 'model/model.json': File is larger than its declared uncompressed size";
+    check_container("p.mlpkg", write, expected);
+}
+
+#[test]
+fn an_archive_that_overstates_a_size_is_refused() {
+    let write = |path: &Path| {
+        write_zip(path, &package(BINARY));
+        let size = (package(BINARY)[MODEL].len() as u32).to_le_bytes();
+        let (from, to) = ([size, size].concat(), [size, (u32::MAX - 1).to_le_bytes()].concat());
+        fs::write(path, replace(&fs::read(path).unwrap(), &from, &to)).unwrap();
+    };
+    let expected = "package PATH: entry 'model/model.json' unpacks to more than 200 times its size";
     check_container("p.mlpkg", write, expected);
 }
 

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::{check_bytes_refused, golden, load, score};
 
-type Edit<'a> = (&'a str, Value);
+pub(super) type Edit<'a> = (&'a str, Value);
 
 /// Numeric features only, one output, 30 trees.
-const PLAIN: &str = "xgb_diabetes";
+pub(super) const PLAIN: &str = "xgb_diabetes";
 /// Three classes; node 3 of its first tree asks for categories.
 const CLASSES: &str = "xgb_penguins";
 
@@ -34,7 +34,7 @@ fn set(document: &mut Value, at: &str, value: Value) {
     }
 }
 
-fn edited(case: &str, edits: &[Edit<'_>]) -> Vec<u8> {
+pub(super) fn edited(case: &str, edits: &[Edit<'_>]) -> Vec<u8> {
     let mut document: Value = serde_json::from_slice(&fs::read(path(case)).unwrap()).unwrap();
     for (at, value) in edits {
         set(&mut document, at, value.clone());
@@ -42,8 +42,13 @@ fn edited(case: &str, edits: &[Edit<'_>]) -> Vec<u8> {
     document.to_string().into_bytes()
 }
 
-fn check(case: &str, edits: &[Edit<'_>], expected: &str) {
-    check_bytes_refused("model.json", &edited(case, edits), &format!("{case} {edits:?}"), expected);
+pub(super) fn check(case: &str, edits: &[Edit<'_>], expected: &str) {
+    check_bytes_refused(
+        "model.json",
+        &edited(case, edits),
+        &format!("{case} {:.999}", format!("{edits:?}")),
+        expected,
+    );
 }
 
 #[test]
@@ -270,17 +275,14 @@ fn odd_values_that_mean_something_are_read() {
     }
 }
 
-/// A few megabytes of splits, each of which asks for another category of one column: the table of all answers would
-/// take hundreds.
-#[test]
-fn sets_of_categories_that_multiply_are_refused() {
-    let splits = 50_000_u32;
+/// A tree of splits, each of which asks for another category of one column.
+fn tree_of_categories(splits: u32) -> Value {
     let nodes = 2 * splits as usize + 1;
     // even nodes split, odd ones and the last are leaves
     let children = |next: i32| -> Vec<i32> {
         (0..nodes as i32).map(|i| if i % 2 == 0 && i + 1 < nodes as i32 { i + next } else { -1 }).collect()
     };
-    let tree = json!({
+    json!({
         "left_children": children(1),
         "right_children": children(2),
         "split_indices": vec![0; nodes],
@@ -292,8 +294,23 @@ fn sets_of_categories_that_multiply_are_refused() {
         "categories_segments": (0..splits).collect::<Vec<_>>(),
         "categories_sizes": vec![1; splits as usize],
         "tree_param": {},
-    });
-    check(PLAIN, &[("model/trees/0", tree)], "feature 0 has too many categories in too many splits");
+    })
+}
+
+/// A few megabytes of splits: the table of all answers would take hundreds.
+#[test]
+fn sets_of_categories_that_multiply_are_refused() {
+    let expected = "feature 0 has too many categories in too many splits";
+    check(PLAIN, &[("model/trees/0", tree_of_categories(50_000))], expected);
+}
+
+/// The largest table that is made takes memory, and not the time of asking each split for each category.
+#[test]
+fn sets_of_categories_that_just_fit_are_made_soon() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.json");
+    fs::write(&file, edited(PLAIN, &[("model/trees/0", tree_of_categories(46_000))])).unwrap();
+    load(&file).unwrap();
 }
 
 /// The most features that are read without names: the columns of a row, not the file, are what takes memory.

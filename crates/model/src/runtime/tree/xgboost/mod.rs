@@ -6,8 +6,6 @@ mod json;
 mod objective;
 mod trees;
 
-use std::collections::HashMap;
-
 use features::Categories;
 use objective::Objective;
 use portend_core::Label;
@@ -16,7 +14,7 @@ use serde::Deserialize;
 use super::{TreeRuntime, ubjson};
 use crate::frame::Matching;
 use crate::runtime::linear::LinearRuntime;
-use crate::runtime::{Iterations, Prepared, Rounds, Runtime};
+use crate::runtime::{Iterations, Prepared, Rounds, Runtime, Task, label};
 
 #[derive(Deserialize)]
 struct Document {
@@ -28,7 +26,7 @@ struct Document {
 #[derive(Deserialize)]
 struct Learner {
     #[serde(default)]
-    attributes: HashMap<String, String>,
+    attributes: Attributes,
     #[serde(default)]
     feature_names: Vec<String>,
     #[serde(default)]
@@ -36,6 +34,13 @@ struct Learner {
     learner_model_param: LearnerParam,
     objective: ObjectiveEntry,
     gradient_booster: Booster,
+}
+
+/// The attributes that change what a model predicts; users may set others.
+#[derive(Default, Deserialize)]
+struct Attributes {
+    best_iteration: Option<String>,
+    scikit_learn: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -129,7 +134,7 @@ pub(crate) fn read(bytes: &[u8], iterations: Iterations) -> Result<Prepared, Str
         features: features::model_features(learner, cats, features)?,
         matching: if learner.feature_names.is_empty() { Matching::Position } else { Matching::Name },
         task: objective.task,
-        labels: learner.labels(&objective),
+        labels: learner.labels(&objective)?,
         objective: name.clone(),
         library: format!("xgboost {}", version.join(".")).trim_end().to_owned(),
         rounds,
@@ -138,35 +143,51 @@ pub(crate) fn read(bytes: &[u8], iterations: Iterations) -> Result<Prepared, Str
 
 impl Learner {
     /// The labels of outputs: the quantiles, or what the scikit-learn wrapper of older releases wrote, else as counted.
-    fn labels(&self, objective: &Objective) -> Vec<Label> {
+    fn labels(&self, objective: &Objective) -> Result<Vec<Label>, String> {
         let counted = objective.labels();
         let quantiles = self.objective.quantile_loss_param.as_ref();
-        let quantiles = quantiles.and_then(|param| objective::numbers(&param.quantile_alpha));
-        let known = quantiles.map(|list| list.iter().map(|alpha| Label::Text(alpha.to_string())).collect());
-        known
-            .or_else(|| self.wrapper_classes())
-            .filter(|known| known.len() == counted.len())
-            .unwrap_or(counted)
+        let known = match quantiles.filter(|_| self.objective.name == "reg:quantileerror") {
+            Some(param) => Some(objective.quantiles(&param.quantile_alpha)?),
+            None => self.wrapper_classes()?,
+        };
+        match known {
+            Some(known) if known.len() == counted.len() => Ok(known),
+            Some(known) if matches!(objective.task, Task::Binary | Task::Multiclass) => {
+                let (found, expected) = (known.len(), counted.len());
+                Err(format!("attribute scikit_learn: {found} classes where the model has {expected}"))
+            }
+            _ => Ok(counted),
+        }
     }
 
-    fn wrapper_classes(&self) -> Option<Vec<Label>> {
+    fn wrapper_classes(&self) -> Result<Option<Vec<Label>>, String> {
         #[derive(Deserialize)]
         struct Wrapper {
             #[serde(rename = "_le")]
-            encoder: Encoder,
+            encoder: Option<Encoder>,
         }
         #[derive(Deserialize)]
         struct Encoder {
             classes_: Vec<serde_json::Value>,
         }
-        let wrapper: Wrapper = serde_json::from_str(self.attributes.get("scikit_learn")?).ok()?;
-        wrapper.encoder.classes_.into_iter().map(crate::runtime::label).collect()
+        let Some(text) = &self.attributes.scikit_learn else { return Ok(None) };
+        // Python writes `NaN` into it for the value that stands for missing
+        let wrapper: Wrapper = serde_json::from_slice(&json::no_number_as_null(text.as_bytes()))
+            .map_err(|e| format!("attribute scikit_learn: {e}"))?;
+        let known = |value: serde_json::Value| {
+            let text = value.to_string();
+            label(value).ok_or_else(|| format!("attribute scikit_learn: {text} is not a class"))
+        };
+        wrapper.encoder.map(|encoder| encoder.classes_.into_iter().map(known).collect()).transpose()
     }
 
-    /// The last iteration that early stopping kept, when the scikit-learn wrapper wrote the file: it predicts with no
-    /// later one, while `Booster.predict` takes all.
-    fn best_iteration(&self) -> Option<usize> {
-        self.attributes.get("best_iteration")?.parse().ok()
+    /// The iterations up to the best one of early stopping, of `all` that there are; None when the file names none.
+    fn best_iterations(&self, all: usize) -> Result<Option<usize>, String> {
+        let Some(text) = &self.attributes.best_iteration else { return Ok(None) };
+        match text.parse::<usize>() {
+            Ok(best) if best < all => Ok(Some(best + 1)),
+            _ => Err(format!("best_iteration is '{text}' where the model has {all} iterations")),
+        }
     }
 }
 
@@ -180,7 +201,8 @@ impl Model {
     ) -> Result<(Rounds, usize), String> {
         let indptr = &self.iteration_indptr;
         let trees = self.trees.len();
-        if !indptr.is_empty() && (!indptr.is_sorted() || indptr.last() != Some(&trees)) {
+        let cuts = indptr.is_sorted() && indptr.first() == Some(&0) && indptr.last() == Some(&trees);
+        if !indptr.is_empty() && !cuts {
             return Err(format!("iteration_indptr does not cut {trees} trees into iterations"));
         }
         let parallel = match &self.gbtree_model_param {
@@ -190,12 +212,12 @@ impl Model {
         let vector = self.trees.first().is_some_and(trees::Tree::is_vector);
         let each = if vector { parallel } else { parallel.saturating_mul(outputs) };
         let of = if indptr.is_empty() { trees.div_ceil(each) } else { indptr.len() - 1 };
-        let best = learner.best_iteration().map(|best| best.saturating_add(1));
-        let wrapped = learner.attributes.contains_key("scikit_learn");
+        // `Booster.predict` takes all iterations, the scikit-learn wrapper none after the best one
+        let wrapped = learner.attributes.scikit_learn.is_some();
         let used = match asked {
-            Iterations::Default => best.filter(|_| wrapped).unwrap_or(of),
-            Iterations::Best => best.ok_or("the file names no best iteration")?,
-            Iterations::All => of,
+            Iterations::Default if wrapped => learner.best_iterations(of)?.unwrap_or(of),
+            Iterations::Best => learner.best_iterations(of)?.ok_or("the file names no best iteration")?,
+            Iterations::Default | Iterations::All => of,
             Iterations::First(count) => count,
         };
         let used = used.min(of);

@@ -54,6 +54,16 @@ impl Objective {
         (0..width as i64).map(Label::Integer).collect()
     }
 
+    /// The names of outputs that are quantiles, out of `quantile_alpha`.
+    pub(super) fn quantiles(&self, text: &str) -> Result<Vec<Label>, String> {
+        let listed = numbers(text).filter(|list| list.iter().all(|alpha| (0.0..=1.0).contains(alpha)));
+        let listed = listed.filter(|list| list.len() == self.outputs);
+        let outputs = self.outputs;
+        let listed =
+            listed.ok_or_else(|| format!("quantile_alpha is '{text}', not {outputs} numbers from 0 to 1"))?;
+        Ok(listed.iter().map(|alpha| Label::Text(alpha.to_string())).collect())
+    }
+
     /// The start of each output's sum out of `base_score`: one number up to release 3.0, a list with one number or
     /// one an output from 3.1 on.
     pub(super) fn base_margins(&self, text: &str) -> Result<Vec<f32>, String> {
@@ -72,7 +82,7 @@ impl Objective {
 }
 
 /// Numbers written as one text: `1.5E0` or `[1E-1,9E-1]`.
-pub(super) fn numbers(text: &str) -> Option<Vec<f32>> {
+fn numbers(text: &str) -> Option<Vec<f32>> {
     let list = text.trim_start_matches(['[', '(']).trim_end_matches([']', ')']).split(',');
     list.map(|number| number.trim().parse().ok()).collect()
 }

@@ -32,8 +32,7 @@ pub(super) struct Tree {
     #[serde(default)]
     base_weights: Vec<Option<f32>>,
     /// The same from release 3.2 on, for each leaf; its number is its right child.
-    #[serde(default)]
-    leaf_weights: Vec<Option<f32>>,
+    leaf_weights: Option<Vec<Option<f32>>>,
     tree_param: TreeParam,
 }
 
@@ -68,7 +67,10 @@ impl Reader {
         let size = count("size_leaf_vector", &tree.tree_param.size_leaf_vector)?;
         self.trees += 1;
         if size > 1 {
-            if size != self.outputs || (self.trees > 1 && self.vectors.is_none()) {
+            if self.trees > 1 && self.vectors.is_none() {
+                return Err("its leaves have several values, those of the trees before one".to_owned());
+            }
+            if size != self.outputs {
                 return Err(format!("its leaves have {size} values, the model {} outputs", self.outputs));
             }
             let vectors = self.vectors.get_or_insert_with(|| VectorLeaves::new(size));
@@ -154,13 +156,13 @@ impl Tree {
 
     /// For a tree with several outputs: by node, the place of its values, and the values.
     fn vectors(&self) -> (impl Iterator<Item = u32>, &[Option<f32>]) {
-        let by_leaf = !self.leaf_weights.is_empty();
+        let by_leaf = self.leaf_weights.is_some();
         let place = move |(n, left): (usize, &i32)| match (*left == LEAF, by_leaf) {
             (false, _) => 0, // no row ends there
             (true, false) => n as u32,
             (true, true) => u32::try_from(self.right_children[n]).unwrap_or(u32::MAX),
         };
-        let values = if by_leaf { &self.leaf_weights } else { &self.base_weights };
+        let values = self.leaf_weights.as_ref().unwrap_or(&self.base_weights);
         (self.left_children.iter().enumerate().map(place), values)
     }
 

@@ -1,0 +1,6 @@
+//! The input is an XGBoost UBJSON file.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    portend_fuzz::model_file(bytes);
+});
