@@ -3,7 +3,8 @@
 
 use portend_server::{Config, Secret, TlsConfig};
 
-use super::values::{Value, form};
+use super::form;
+use super::values::Value;
 
 /// A configuration that is being made.
 pub(crate) struct Draft {

@@ -4,6 +4,7 @@
 
 mod draft;
 mod flags;
+mod form;
 mod monitoring;
 #[cfg(test)]
 mod page;

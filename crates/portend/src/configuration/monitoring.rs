@@ -2,8 +2,9 @@
 //! that only make sense in another product. They are checked where they have a form, so that a container that is
 //! moved here starts as it is.
 
+use super::form::{self, Form};
 use super::settings::{Reach, Setting, Unset};
-use super::values::{Form, Kind, form};
+use super::values::Kind;
 
 /// A variable that is kept and has no effect.
 const fn variable(

@@ -29,8 +29,8 @@ impl Entry {
     fn shown(&self) -> String {
         match &self.value {
             Some(value) if self.hides(value) => STARS.to_owned(),
-            Some(value) => super::shortened(&value.to_string()),
-            None => match self.setting.default {
+            Some(value) if *value != Value::List(Vec::new()) => super::shortened(&value.to_string()),
+            _ => match self.setting.default {
                 Unset::Follows(words, _) => format!("({words})"),
                 Unset::Is(_) | Unset::Nothing => String::new(),
             },

@@ -6,8 +6,9 @@ use std::time::Duration;
 use portend_server::{AccessLogFormat, Secret};
 
 use super::Draft;
+use super::form;
 use super::monitoring;
-use super::values::{FOR_EVER, Kind, form};
+use super::values::{FOR_EVER, Kind};
 
 /// One thing that can be set.
 pub(crate) struct Setting {

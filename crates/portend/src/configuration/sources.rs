@@ -90,7 +90,8 @@ fn is_known(name: &str) -> bool {
 fn is_service_link(name: &str, value: &str) -> bool {
     let in_name = ["_SERVICE_HOST", "_SERVICE_PORT", "_TCP", "_UDP", "_SCTP"];
     let in_value = ["tcp://", "udp://", "sctp://"];
-    in_name.iter().any(|part| name.contains(part)) || in_value.iter().any(|start| value.starts_with(start))
+    in_name.iter().any(|part| name.contains(part))
+        || name.ends_with("_PORT") && in_value.iter().any(|start| value.starts_with(start))
 }
 
 /// The variables of a file of KEY=value lines; a later line goes before an earlier one. Errors name the line and not
@@ -228,6 +229,7 @@ mod tests {
             ("PORTEND_SERVICE_HOST", "10.0.0.1"),
             ("PORTEND_SERVICE_PORT_HTTP", "8080"),
             ("PORTEND_PORT_8080_TCP_ADDR", "10.0.0.1"),
+            ("PORTEND_TOKEN", "tcp://is-a-token-too"),
             ("PORTEND_TOKN", "x"),
             ("PREDICTION_API_WORKER", "1"),
             ("PREDICTION_API_WORKERS", "1"),
@@ -236,7 +238,8 @@ mod tests {
         let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let sources = Sources { environment, ..Sources::default() };
         assert_eq!(sources.unknown(), ["PORTEND_TOKN", "PREDICTION_API_WORKER"]);
-        let port = settings().find(|setting| setting.name == "port").unwrap();
-        assert!(sources.find(port).is_none());
+        let is_set =
+            |name: &str| sources.find(settings().find(|setting| setting.name == name).unwrap()).is_some();
+        assert!(!is_set("port") && is_set("token"));
     }
 }
