@@ -33,9 +33,10 @@ impl Draft {
         set: &dyn Fn(&str) -> Option<String>,
         read: impl Fn(&str) -> Result<String, String>,
     ) -> Vec<String> {
+        // the server looks at the texts
+        self.config.tls = self.tls_enabled.then(|| self.tls.clone());
         let token = self.take_token(set, read).err();
-        let tls = self.take_tls(set);
-        self.too_few_bodies(set).into_iter().chain(token).chain(tls).collect()
+        self.too_few_bodies(set).into_iter().chain(token).collect()
     }
 
     fn too_few_bodies(&self, set: &dyn Fn(&str) -> Option<String>) -> Option<String> {
@@ -60,22 +61,6 @@ impl Draft {
         let token = read(path).and_then(|text| token_of(&text));
         self.config.token = Some(token.map_err(|error| format!("{file} is '{path}': {error}"))?);
         Ok(())
-    }
-
-    /// The names of what is missing.
-    fn take_tls(&mut self, set: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
-        if !self.tls_enabled {
-            return Vec::new();
-        }
-        let needed = [
-            (&self.tls.certificate, "PREDICTION_API_TLS_CERTIFICATE (--tls-certificate)"),
-            (&self.tls.key.0, "PREDICTION_API_TLS_CERTIFICATE_KEY (--tls-certificate-key)"),
-        ];
-        let enabled = set("tls").unwrap_or_default();
-        let missing = needed.iter().filter(|(text, _)| text.is_empty());
-        let missing = missing.map(|(_, name)| format!("{enabled} is true: {name} is needed")).collect();
-        self.config.tls = Some(self.tls.clone());
-        missing
     }
 }
 

@@ -293,7 +293,11 @@ const ACCESS: [Setting; 4] = [
         name: "cors",
         reach: Reach::Flag("ORIGIN"),
         variables: &["PORTEND_CORS"],
-        kind: Kind::List { form: form::ORIGIN, set: |draft, origins| draft.config.cors = origins },
+        kind: Kind::List {
+            form: form::ORIGIN,
+            between: &[',', ' ', '\t', '\n'],
+            set: |draft, origins| draft.config.cors = origins,
+        },
         default: Unset::Follows("none", |_| Some(String::new())),
         secret: false,
         sentence: "The origins that browsers may call from, separated by commas or spaces; * for any",

@@ -136,9 +136,6 @@ fn some_defaults_follow_from_what_is_set() {
 
 #[test]
 fn settings_that_do_not_go_together_are_refused() {
-    is_refused(&[("--tls", "true"), ("PREDICTION_API_TLS_CERTIFICATE", "a")], {
-        "--tls is true: PREDICTION_API_TLS_CERTIFICATE_KEY (--tls-certificate-key) is needed"
-    });
     is_refused(&[("--bodies-limit", "1MiB")], {
         "--bodies-limit is 1MiB and body-limit is 50MiB: all bodies together need room for one of the largest"
     });

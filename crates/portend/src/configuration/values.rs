@@ -43,9 +43,10 @@ pub(crate) enum Kind {
         form: Form,
         set: fn(&mut Draft, String),
     },
-    /// Separated by commas or white space.
+    /// Words with any of `between` between them.
     List {
         form: Form,
+        between: &'static [char],
         set: fn(&mut Draft, Vec<String>),
     },
 }
@@ -80,8 +81,9 @@ impl Kind {
     /// Parses what was given and sets it; the error says what is needed.
     pub(crate) fn apply(&self, given: &Given, draft: &mut Draft) -> Result<Value, String> {
         let text = match (self, given) {
-            (Self::List { form, set }, given) => {
-                let words = list(given, *form).ok_or_else(|| format!("{} is needed", form.needed))?;
+            (Self::List { form, between, set }, given) => {
+                let words =
+                    list(given, *form, between).ok_or_else(|| format!("{} is needed", form.needed))?;
                 set(draft, words.clone());
                 return Ok(Value::List(words));
             }
@@ -215,12 +217,12 @@ fn time(text: &str) -> Option<Duration> {
     Some(Duration::from_millis(u64::try_from(number.saturating_mul(milliseconds)).unwrap_or(u64::MAX)))
 }
 
-fn list(given: &Given, form: Form) -> Option<Vec<String>> {
+fn list(given: &Given, form: Form, between: &[char]) -> Option<Vec<String>> {
     let texts = match given {
         Given::One(text) => std::slice::from_ref(text),
         Given::Many(texts) => texts,
     };
-    let words = texts.iter().flat_map(|text| text.split(|c: char| c == ',' || c.is_whitespace()));
+    let words = texts.iter().flat_map(|text| text.split(between));
     let words: Vec<_> = words.filter(|word| !word.is_empty()).map(str::to_owned).collect();
     words.iter().all(|word| (form.holds)(word)).then_some(words)
 }
