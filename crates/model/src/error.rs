@@ -32,6 +32,14 @@ pub enum LoadError {
         /// The rule that is broken, naming the entry or field.
         reason: String,
     },
+    /// A package is not signed as the operator demands.
+    #[error("package {}: {reason}", path.display())]
+    Untrusted {
+        /// The package or bare file.
+        path: PathBuf,
+        /// What is wrong with its signature and what would be right.
+        reason: String,
+    },
     /// A model file is damaged or uses something that is not read yet.
     #[error("model file {file}: {reason}")]
     BadModel {
@@ -68,6 +76,7 @@ impl LoadError {
             Self::Io { .. } => "io",
             Self::NotAModel { .. } => "not_a_model",
             Self::BadPackage { .. } => "bad_package",
+            Self::Untrusted { .. } => "untrusted",
             Self::BadModel { .. } => "bad_model",
             Self::SampleDiffers { .. } => "sample_differs",
         }

@@ -4,7 +4,7 @@
 mod error;
 pub mod frame;
 mod model;
-mod package;
+pub mod package;
 mod predictions;
 pub mod runtime;
 

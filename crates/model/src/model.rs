@@ -9,7 +9,7 @@ use portend_core::{Dtype, Feature, Label, Target, TargetKind};
 
 use crate::error::{DataError, LoadError};
 use crate::frame::{Frame, Inputs, Keep, Matching, Precision, csv, json, underscored};
-use crate::package::{Manifest, Package, shortened, twice};
+use crate::package::{Manifest, Package, Trust, shortened, twice};
 use crate::predictions::Predictions;
 use crate::runtime::{self, ModelFeature, Output, Prepared, Rounds, Runtime, Task};
 
@@ -33,6 +33,8 @@ pub struct Model {
     pub rounds: Option<Rounds>,
     /// How many sample rows it was checked against.
     pub samples: usize,
+    /// What is wrong with the package's signature where that is a warning only.
+    pub warning: Option<String>,
     runtime: Box<dyn Runtime>,
 }
 
@@ -49,7 +51,20 @@ impl Model {
     /// Loads a package or bare model file and scores its samples. `default_target` names the target of a
     /// bare model file.
     pub fn load(path: &Path, default_target: &str) -> Result<Self, LoadError> {
-        let mut package = Package::open(path)?;
+        Self::load_trusted(path, default_target, &Trust::default())
+    }
+
+    /// The same for a package that must also be signed as `trust` demands.
+    pub fn load_trusted(path: &Path, default_target: &str, trust: &Trust) -> Result<Self, LoadError> {
+        let (mut package, warning) = Package::open_trusted(path, trust)?;
+        let mut model = Self::unchecked(&mut package, default_target)?;
+        model.samples = model.check_samples(&mut package)?;
+        model.warning = warning;
+        Ok(model)
+    }
+
+    /// The model of a package, without a look at its samples.
+    pub(crate) fn unchecked(package: &mut Package, default_target: &str) -> Result<Self, LoadError> {
         let (kind, file, bytes) = package.read_model()?;
         let iterations = package.manifest().map(Manifest::iterations).transpose();
         let iterations = iterations.map_err(|reason| package.bad(&reason))?.unwrap_or_default();
@@ -58,14 +73,15 @@ impl Model {
             other => other,
         })?;
         drop(bytes);
-        let mut model =
-            Self::join(&package, prepared, default_target).map_err(|reason| package.bad(&reason))?;
-        model.samples = model.check_samples(&mut package)?;
-        Ok(model)
+        Self::join(package.manifest(), prepared, default_target).map_err(|reason| package.bad(&reason))
     }
 
-    fn join(package: &Package, prepared: Prepared, default_target: &str) -> Result<Self, String> {
-        let manifest = package.manifest();
+    /// What a manifest, if there is one, and a model file say together.
+    pub(crate) fn join(
+        manifest: Option<&Manifest>,
+        prepared: Prepared,
+        default_target: &str,
+    ) -> Result<Self, String> {
         let target = match manifest {
             Some(manifest) => manifest.target(prepared.task, &prepared.labels)?,
             None => bare_target(default_target, prepared.task, &prepared.labels),
@@ -84,6 +100,7 @@ impl Model {
             objective: prepared.objective,
             rounds: prepared.rounds,
             samples: 0,
+            warning: None,
             runtime: prepared.runtime,
         })
     }
@@ -109,12 +126,18 @@ impl Model {
         self.runtime.score(frame, rows, output)
     }
 
+    /// Values per row for an output; as many leaves as trees.
+    pub fn width(&self, output: Output) -> usize {
+        self.runtime.width(output)
+    }
+
     /// About how many nanoseconds a row takes on one core.
     pub fn row_cost(&self) -> f64 {
         self.runtime.row_cost()
     }
 
-    fn check_samples(&self, package: &mut Package) -> Result<usize, LoadError> {
+    /// Scores the package's samples, if it has any, and gives their number.
+    pub(crate) fn check_samples(&self, package: &mut Package) -> Result<usize, LoadError> {
         let bad =
             |package: &Package, file: &str, e: &dyn std::fmt::Display| package.bad(&format!("{file}: {e}"));
         let frame = if let Some(text) = package.read_text("samples/input.csv")? {
@@ -165,7 +188,8 @@ fn agree(expected: &[f64], found: &[f64], precision: Precision) -> bool {
     expected.iter().zip(found).all(close)
 }
 
-fn bare_target(name: &str, task: Task, labels: &[Label]) -> Target {
+/// The target of a model file that nobody describes.
+pub(crate) fn bare_target(name: &str, task: Task, labels: &[Label]) -> Target {
     let kind = match (task, labels) {
         (Task::Binary, [zero, one]) => {
             TargetKind::Binary { labels: [zero.clone(), one.clone()], positive: 1, threshold: 0.5 }

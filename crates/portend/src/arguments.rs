@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::configuration::Flags;
+use crate::package::arguments::PackageCommand;
 
 /// From a trained model to a production endpoint.
 #[derive(Debug, Parser)]
@@ -17,6 +18,8 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(ServeArguments),
+    #[command(subcommand)]
+    Package(PackageCommand),
     Demo(DemoArguments),
 }
 

@@ -1,12 +1,13 @@
 //! The command line: reads arguments and environment, wires the crates together, says what went wrong.
-//! Exit codes: 0 done, 1 failed while running or loading, 2 wrong arguments, 64 wrong settings, 141 nobody reads the
-//! output any more.
+//! Exit codes: 0 done, 1 failed while running or loading, 2 wrong arguments (and what `package diff` cannot read),
+//! 64 wrong settings, 141 nobody reads the output any more.
 
 #![forbid(unsafe_code)]
 
 mod arguments;
 mod configuration;
 mod demo;
+mod package;
 mod serve;
 
 use std::io::{ErrorKind, Write, stderr};
@@ -36,20 +37,25 @@ enum CommandError {
     /// Standard output takes nothing.
     #[error("cannot print: {0}")]
     Print(std::io::Error),
+    /// A package that is not made, read or signed.
+    #[error("{0}")]
+    Package(String),
+    /// A package that cannot be compared because it cannot be read.
+    #[error("{0}")]
+    Incomparable(String),
     /// The demo's own request failed.
     #[error("the demo failed: {0}")]
     Demo(String),
 }
 
 fn main() -> ExitCode {
+    let done = |()| ExitCode::SUCCESS;
     let outcome = match Arguments::parse().command {
-        Command::Serve(arguments) => serve::run(&arguments),
-        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments).map(done),
+        Command::Package(command) => package::run(&command),
+        Command::Demo(arguments) => demo::run(&arguments).map(done),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
-    }
+    outcome.unwrap_or_else(|error| fail(&error))
 }
 
 /// Says why a command failed, if that can be said, and gives its exit code.
@@ -57,6 +63,7 @@ fn fail(error: &CommandError) -> ExitCode {
     let code = match error {
         CommandError::Print(source) if source.kind() == ErrorKind::BrokenPipe => return ExitCode::from(141),
         CommandError::Setting(_) => 64,
+        CommandError::Incomparable(_) => 2,
         _ => 1,
     };
     _ = writeln!(stderr(), "portend: {error}");

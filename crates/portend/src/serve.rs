@@ -23,7 +23,8 @@ const PORTEND_FILES: [&str; 2] = ["portend.toml", "/etc/portend/portend.toml"];
 const MOST_BYTES: u64 = 1 << 20;
 
 pub(crate) fn run(arguments: &ServeArguments) -> Result<(), CommandError> {
-    let effective = effective(arguments).map_err(CommandError::Setting)?;
+    let mut effective = effective(arguments).map_err(CommandError::Setting)?;
+    effective.config.trust = effective.trust.trust(|_| None)?;
     for line in &effective.notices {
         _ = writeln!(stderr(), "{line}"); // nobody has to read it
     }

@@ -10,6 +10,9 @@ use std::time::{Duration, Instant, SystemTime};
 use axum::http::Request;
 use portend_core::{shortened, shortened_to};
 
+use crate::config::AccessLogFormat;
+use crate::request_id::RequestId;
+
 /// Lines that may wait to be written.
 const QUEUE: usize = 8192;
 
@@ -44,18 +47,18 @@ pub(crate) struct Entry {
     pub(crate) method_and_path: String,
     pub(crate) status: u16,
     pub(crate) took: Duration,
-    pub(crate) request_id: u64,
+    pub(crate) request_id: RequestId,
 }
 
 impl AccessLog {
     /// Starts the writing thread if the log is on and a thread can be had.
-    pub(crate) fn new(on: bool) -> Self {
+    pub(crate) fn new(form: AccessLogFormat) -> Self {
         let dropped = Arc::new(AtomicU64::new(0));
-        let lines = on.then(|| {
+        let lines = (form != AccessLogFormat::Off).then(|| {
             let (send, receive) = sync_channel(QUEUE);
             let thread = std::thread::Builder::new().name("access-log".to_owned());
             let dropped = Arc::clone(&dropped);
-            thread.spawn(move || write_lines(&receive, &dropped)).ok().map(|_| send)
+            thread.spawn(move || write_lines(&receive, &dropped, form)).ok().map(|_| send)
         });
         Self { lines: lines.flatten(), dropped }
     }
@@ -93,14 +96,15 @@ impl AccessLog {
 const FLUSH_TIME: Duration = Duration::from_secs(1);
 
 /// Writes until all senders are gone; flushes whenever nothing waits.
-fn write_lines(lines: &Receiver<Line>, dropped: &AtomicU64) {
+fn write_lines(lines: &Receiver<Line>, dropped: &AtomicU64, form: AccessLogFormat) {
     let mut out = Vec::with_capacity(16 << 10);
     while let Ok(first) = lines.recv() {
         let mut next = Some(first);
         let mut waiting = None;
         while let Some(line) = next {
             match line {
-                Line::Entry(entry) => format(&entry, &mut out),
+                Line::Entry(entry) if form == AccessLogFormat::Json => json(&entry, &mut out),
+                Line::Entry(entry) => text(&entry, &mut out),
                 Line::Flush(done) => waiting = Some(done),
             }
             next = if out.len() < 12 << 10 { lines.try_recv().ok() } else { None };
@@ -117,11 +121,25 @@ fn write_lines(lines: &Receiver<Line>, dropped: &AtomicU64) {
     }
 }
 
+/// `{"time": …, "method": …, "path": …, "status": …, "milliseconds": …, "request_id": …}`
+fn json(entry: &Entry, out: &mut Vec<u8>) {
+    let (method, path) = entry.method_and_path.split_once(' ').unwrap_or_default();
+    let line = serde_json::json!({
+        "time": humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+        "method": method,
+        "path": path,
+        "status": entry.status,
+        "milliseconds": entry.took.as_micros() as f64 / 1000.0,
+        "request_id": entry.request_id.to_string(),
+    });
+    _ = writeln!(out, "{line}");
+}
+
 /// `time method path status milliseconds request-id`
-fn format(entry: &Entry, out: &mut Vec<u8>) {
+fn text(entry: &Entry, out: &mut Vec<u8>) {
     let now = humantime::format_rfc3339_millis(SystemTime::now());
     let Entry { method_and_path, status, took, request_id } = entry;
     let method_and_path = method_and_path.escape_debug(); // a log line stays one line
     let took = took.as_secs_f64() * 1000.0;
-    _ = writeln!(out, "{now} {method_and_path} {status} {took:.3}ms {request_id:016x}");
+    _ = writeln!(out, "{now} {method_and_path} {status} {took:.3}ms {request_id}");
 }

@@ -10,11 +10,19 @@ use encoding_rs::{Encoding, UTF_8};
 use flate2::read::MultiGzDecoder;
 use http_body_util::BodyExt;
 use portend_core::shortened;
+use tokio::time::Instant;
 
+use crate::admission::{Admission, Room};
 use crate::error::ServerError;
 
-/// Gathers a body of at most `limit` bytes; one that arrives in one piece is not copied.
-pub(crate) async fn gather(body: Body, headers: &HeaderMap, limit: usize) -> Result<Bytes, ServerError> {
+/// Gathers a body of at most `limit` bytes; one that arrives in one piece is not copied, and needs no room: as much
+/// may lie in the buffer of any connection.
+pub(crate) async fn gather(
+    body: Body,
+    headers: &HeaderMap,
+    admission: &Admission,
+    limit: usize,
+) -> Result<(Bytes, Room), ServerError> {
     let too_large = || ServerError::TooLarge { limit, unpacked: false };
     let promised = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
     if promised.is_some_and(|length| length > limit) {
@@ -23,7 +31,12 @@ pub(crate) async fn gather(body: Body, headers: &HeaderMap, limit: usize) -> Res
     let mut body = body;
     let mut first: Option<Bytes> = None;
     let mut all = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    let mut room = Room::default();
+    let start = Instant::now();
+    loop {
+        let received = first.as_ref().map_or(all.len(), Bytes::len);
+        let frame = tokio::time::timeout_at(admission.deadline(start, received), body.frame()).await;
+        let Some(frame) = frame.map_err(|_| admission.too_slow())? else { break };
         let frame = frame.map_err(|_| ServerError::BadBody("the request body broke off".to_owned()))?;
         let Ok(data) = frame.into_data() else { continue };
         if all.is_empty() && first.is_none() {
@@ -31,8 +44,13 @@ pub(crate) async fn gather(body: Body, headers: &HeaderMap, limit: usize) -> Res
             continue;
         }
         if let Some(first) = first.take() {
-            all.reserve(promised.unwrap_or(first.len() + data.len()));
+            admission.take_room(&mut room, first.len())?;
             all.extend_from_slice(&first);
+        }
+        admission.take_room(&mut room, data.len())?;
+        if all.len() >= LONG {
+            // who promises much need not send it: the rest is reserved once much has come
+            all.reserve(promised.unwrap_or_default().saturating_sub(all.len()).max(data.len()));
         }
         all.extend_from_slice(&data);
         if all.len() > limit {
@@ -41,10 +59,13 @@ pub(crate) async fn gather(body: Body, headers: &HeaderMap, limit: usize) -> Res
     }
     match first {
         Some(first) if first.len() > limit => Err(too_large()),
-        Some(first) => Ok(first),
-        None => Ok(all.freeze()),
+        Some(first) => Ok((first, room)),
+        None => Ok((all.freeze(), room)),
     }
 }
+
+/// A body of which so much has come is taken to come as a whole.
+const LONG: usize = 1 << 20;
 
 /// A body with what its headers say about it.
 #[derive(Debug)]
@@ -57,6 +78,9 @@ pub(crate) struct Payload {
     pub(crate) charset: &'static Encoding,
     /// The most bytes it may have when decompressed.
     pub(crate) limit: usize,
+    /// What it holds of the budget of bodies, until it is scored.
+    #[expect(dead_code, reason = "held, and given back when the payload is dropped")]
+    pub(crate) room: Room,
 }
 
 impl Payload {
@@ -141,6 +165,7 @@ mod tests {
             gzip,
             charset: charset(Some(label)).unwrap(),
             limit: 100,
+            room: Room::default(),
         };
         let found = payload.text().map_err(|e| e.to_string());
         assert_eq!(found.as_deref().map_err(String::as_str), expected, "{bytes:?}");

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use portend_model::package::Trust;
+
 /// The settings of a server, validated by whoever made them.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -16,6 +18,8 @@ pub struct Config {
     pub workers: usize,
     /// The target's name for model files that come without a manifest.
     pub target: String,
+    /// Whose packages are loaded, and what is done about others.
+    pub trust: Trust,
     /// The largest request body in bytes, before and after decompression.
     pub body_limit: usize,
     /// How long a client may take to send a request's headers.
@@ -95,7 +99,7 @@ impl std::fmt::Debug for Secret {
 }
 
 impl Config {
-    /// The defaults for a path: loopback, port 8080, all cores, 50 MiB bodies, access log on.
+    /// The defaults for a path: loopback, port 8080, all cores, signatures not looked at, 50 MiB bodies, access log on.
     pub fn new(path: PathBuf) -> Self {
         Self {
             path,
@@ -103,6 +107,7 @@ impl Config {
             port: 8080,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             target: "target".to_owned(),
+            trust: Trust::default(),
             body_limit: 50 << 20,
             header_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),

@@ -13,6 +13,15 @@ pub(crate) enum ServerError {
     /// The route exists, for other methods.
     #[error("this route does not take {0} requests")]
     MethodNotAllowed(String),
+    /// The token is missing or wrong.
+    #[error("this server asks for a token: send it as 'Authorization: Bearer …'")]
+    Unauthorized,
+    /// The request's target is too long.
+    #[error("the path and query are longer than {0} bytes")]
+    TargetTooLong(usize),
+    /// The request's headers are too large.
+    #[error("the headers are larger than {0} bytes")]
+    HeadersTooLarge(usize),
     /// The body is not what its headers say.
     #[error("{0}")]
     BadBody(String),
@@ -43,6 +52,15 @@ pub(crate) enum ServerError {
     /// The rows cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// The body arrives too slowly.
+    #[error("the request body arrives too slowly: at least {rate} bytes a second are expected")]
+    TooSlow {
+        /// What is expected.
+        rate: usize,
+    },
+    /// More is asked than can be done.
+    #[error("the server is overloaded, {0}: try again in a moment")]
+    Overloaded(&'static str),
     /// The model is still loading.
     #[error("model '{0}' is still loading")]
     Loading(String),
@@ -65,11 +83,16 @@ impl ServerError {
         match self {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::TargetTooLong(_) => StatusCode::URI_TOO_LONG,
+            Self::HeadersTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BadBody(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } | Self::AnswerTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BadParameter(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Loading(_) | Self::LoadFailed { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::Overloaded(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Data(error) => match error {
                 DataError::Empty

@@ -16,11 +16,14 @@ use portend_model::LoadError;
 use tower::ServiceExt;
 
 use crate::access_log::{AccessLog, Entry, method_and_path};
-use crate::config::{AccessLogFormat, Config};
+use crate::admission::Admission;
+use crate::config::Config;
+use crate::error::ServerError;
 use crate::protocol::pps;
 use crate::repository::{Repository, StartError};
+use crate::request_id::{self, RequestId};
 use crate::score::Scorer;
-use crate::unread;
+use crate::{access, unread};
 
 /// What all requests share.
 #[derive(Debug)]
@@ -28,6 +31,7 @@ pub struct App {
     pub(crate) config: Config,
     pub(crate) repository: Repository,
     pub(crate) scorer: Scorer,
+    pub(crate) admission: Admission,
     pub(crate) log: AccessLog,
     next_id: AtomicU64,
 }
@@ -40,28 +44,30 @@ impl App {
             address: "scoring threads".into(),
             source: std::io::Error::other(e),
         })?;
-        let log = AccessLog::new(config.access_log != AccessLogFormat::Off);
+        let log = AccessLog::new(config.access_log);
         // Ids differ between processes, and count up within one.
         let next_id = AtomicU64::new(RandomState::new().hash_one(std::process::id()) << 20);
-        Ok(Self { config, repository, scorer, log, next_id })
+        let admission = Admission::new(&config);
+        Ok(Self { config, repository, scorer, admission, log, next_id })
     }
 
     /// Loads all models; see [`crate::Server::run`].
     pub fn load(&self) -> Result<(), LoadError> {
         // eprintln! would panic where nobody reads any more
-        self.repository.load(&self.config.target, |line| _ = writeln!(stderr(), "{line}"))
+        self.repository.load(&self.config.target, &self.config.trust, |line| _ = writeln!(stderr(), "{line}"))
     }
 }
 
-/// All routes of a server.
-fn routes(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/ping", get(ping))
-        .route("/ready", get(ready))
-        .merge(pps::routes())
+/// All routes of a server. Whoever watches the process needs no token.
+fn routes(app: &Arc<App>) -> Router {
+    let routes = pps::routes()
         .fallback(pps::unknown_route)
         .method_not_allowed_fallback(pps::unknown_method)
-        .with_state(app)
+        .with_state(Arc::clone(app));
+    let health = Router::new().route("/ping", get(ping)).route("/ready", get(ready));
+    let routes = access::with_token(routes, app.config.token.as_ref())
+        .merge(health.method_not_allowed_fallback(pps::unknown_method).with_state(Arc::clone(app)));
+    access::with_origins(routes, &app.config.cors)
 }
 
 /// The service of one server: what every request passes, around the routes.
@@ -74,7 +80,7 @@ pub struct HttpService {
 impl HttpService {
     /// The service for `app`.
     pub fn new(app: Arc<App>) -> Self {
-        Self { routes: routes(Arc::clone(&app)), app }
+        Self { routes: routes(&app), app }
     }
 
     /// Answers one request. From the outside in: the path is made plain before a route is looked for; time,
@@ -85,17 +91,23 @@ impl HttpService {
         B::Error: Into<axum::BoxError>,
     {
         let started = Instant::now();
-        let request_id = self.app.next_id.fetch_add(1, Ordering::Relaxed);
+        let request_id = RequestId::of(request.headers(), self.app.next_id.fetch_add(1, Ordering::Relaxed));
         let log = &self.app.log;
         let logged = log.is_on().then(|| method_and_path(&request));
         let (request, unread) = unread::watch(request);
-        let mut response = match self.routes.oneshot(with_plain_path(request)).await {
-            Ok(response) => response,
-            Err(never) => match never {},
+        let mut response = match check_head(&request) {
+            Err(error) => {
+                drop(request);
+                pps::error_response(&error)
+            }
+            Ok(()) => match self.routes.oneshot(with_plain_path(request)).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            },
         };
         unread::settle(unread, self.app.config.body_limit, &mut response);
         let took = started.elapsed();
-        stamp(&mut response, took, request_id);
+        stamp(&mut response, took, &request_id);
         if let Some(method_and_path) = logged {
             log.write(Entry { method_and_path, status: response.status().as_u16(), took, request_id });
         }
@@ -103,14 +115,34 @@ impl HttpService {
     }
 }
 
+/// Bytes of path and query, and of all headers together.
+const MOST_TARGET: usize = 8 << 10;
+const MOST_HEADERS: usize = 8 << 10;
+
+fn check_head<B>(request: &Request<B>) -> Result<(), ServerError> {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    if target > MOST_TARGET {
+        return Err(ServerError::TargetTooLong(MOST_TARGET));
+    }
+    let headers: usize =
+        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if headers > MOST_HEADERS {
+        return Err(ServerError::HeadersTooLarge(MOST_HEADERS));
+    }
+    Ok(())
+}
+
 /// Adds the headers that every answer has.
-fn stamp(response: &mut Response, took: Duration, request_id: u64) {
+fn stamp(response: &mut Response, took: Duration, request_id: &RequestId) {
     let headers = response.headers_mut();
     let micros = took.as_micros();
     if let Ok(value) = HeaderValue::try_from(format!("{}.{:03}", micros / 1000, micros % 1000)) {
         headers.insert(pps::EXECUTION_TIME, value);
     }
-    if let Ok(value) = HeaderValue::try_from(format!("{request_id:016x}")) {
+    if let Some(value) = request_id.to_header() {
+        if matches!(request_id, RequestId::Given(_)) {
+            headers.insert(request_id::GIVEN, value.clone());
+        }
         headers.insert(pps::REQUEST_ID, value);
     }
 }

@@ -3,7 +3,9 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod access_log;
+mod admission;
 mod body;
 mod config;
 mod decimal;
@@ -12,7 +14,9 @@ mod http;
 mod listen;
 mod protocol;
 mod repository;
+mod request_id;
 mod score;
+mod stall;
 mod unread;
 
 pub use config::{AccessLogFormat, CacheLimits, Config, Secret, TlsConfig};

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use crate::config::Config;
 use crate::http::{App, HttpService};
 use crate::repository::StartError;
+use crate::stall::Stalling;
 
 /// A server that listens and does not answer yet.
 #[derive(Debug)]
@@ -66,7 +67,7 @@ impl Server {
                             let service = service.clone();
                             async move { Ok::<_, Infallible>(service.answer(request).await) }
                         });
-                        let connection = http.serve_connection(TokioIo::new(stream), service);
+                        let connection = http.serve_connection(TokioIo::new(Stalling::new(stream)), service);
                         let connection = connections.watch(connection);
                         // Errors are the client's going away; the request's own are answered.
                         tokio::spawn(async move { _ = connection.await });

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use portend_core::{ModelId, ModelIdError};
+use portend_model::package::Trust;
 use portend_model::{LoadError, Model, Package};
 
 use crate::error::ServerError;
@@ -90,10 +91,10 @@ impl Entry {
     }
 
     /// Loads the model, once.
-    fn load(&self, target: &str) -> Result<(), LoadError> {
+    fn load(&self, target: &str, trust: &Trust) -> Result<(), LoadError> {
         let (state, outcome) = match &self.package {
             Err(failure) => (Err(failure.clone()), Ok(())),
-            Ok(path) => match Model::load(path, target) {
+            Ok(path) => match Model::load_trusted(path, target, trust) {
                 Ok(model) => (Ok(Arc::new(model)), Ok(())),
                 Err(error) => (Err(without_folder(&error, path)), Err(error)),
             },
@@ -167,13 +168,24 @@ impl Repository {
 
     /// Loads every model. In single-model mode the one failure is returned; else a model that fails is logged and
     /// answers with its reason while the others serve.
-    pub(crate) fn load(&self, target: &str, log: impl Fn(&str) + Sync) -> Result<(), LoadError> {
+    pub(crate) fn load(
+        &self,
+        target: &str,
+        trust: &Trust,
+        log: impl Fn(&str) + Sync,
+    ) -> Result<(), LoadError> {
         use rayon::prelude::*;
         self.ignored.iter().for_each(|line| log(line));
         let entries: Vec<_> = self.entries.iter().collect();
         entries.par_iter().try_for_each(|(id, entry)| {
-            let outcome = entry.load(target);
+            let outcome = entry.load(target, trust);
             match (entry.state(), self.single) {
+                (Some(Ok(model)), _) => {
+                    if let Some(warning) = &model.warning {
+                        log(&format!("model '{id}' is served, but {warning}"));
+                    }
+                    Ok(())
+                }
                 (Some(Err(_)), true) => outcome,
                 (Some(Err(failure)), false) => {
                     log(&format!("model '{id}' does not load and answers 503: {}", failure.message));

@@ -9,8 +9,9 @@ use bytes::Bytes;
 use portend_model::frame::Frame;
 use portend_model::{Model, Predictions};
 use rayon::prelude::*;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
+use crate::admission::Admission;
 use crate::error::ServerError;
 
 /// What a protocol brings to one request: how its bytes become frames, and predictions its bytes.
@@ -66,21 +67,20 @@ const ANSWER_LIMIT: usize = 512 << 20;
 const BLOCK_ROWS: usize = 4096;
 const BLOCK_VALUES: usize = 1 << 18;
 
-/// Threads that score, and permits for the requests that may do so at once.
+/// Threads that score.
 #[derive(Debug)]
 pub(crate) struct Scorer {
     threads: rayon::ThreadPool,
-    permits: Semaphore,
 }
 
 impl Scorer {
-    /// `workers` threads and permits.
+    /// `workers` threads.
     pub(crate) fn new(workers: usize) -> Result<Self, rayon::ThreadPoolBuildError> {
         let threads = rayon::ThreadPoolBuilder::new()
             .num_threads(workers)
             .thread_name(|i| format!("score-{i}"))
             .build()?;
-        Ok(Self { threads, permits: Semaphore::new(workers) })
+        Ok(Self { threads })
     }
 
     /// Runs `work` on the scoring threads without waiting for it.
@@ -88,14 +88,14 @@ impl Scorer {
         self.threads.spawn(work);
     }
 
-    /// Answers one request.
+    /// Answers one request, once it has a permit.
     pub(crate) async fn answer(
         &self,
+        admission: &Admission,
         model: Arc<Model>,
         exchange: impl Exchange,
     ) -> Result<Answer, ServerError> {
-        // The semaphore is never closed; if it were, scoring without a permit would be the lesser evil.
-        let _permit = self.permits.acquire().await;
+        let permit = admission.permit().await?;
         let small = exchange.size().is_some_and(|(bytes, rows)| {
             let work = rows as f64 * model.row_cost() + bytes as f64 * BYTE_NANOSECONDS;
             bytes <= SMALL_BYTES && work <= SMALL_NANOSECONDS
@@ -105,7 +105,11 @@ impl Scorer {
         }
         let (send, receive) = oneshot::channel();
         let parts = self.threads.current_num_threads();
-        self.threads.spawn(move || _ = send.send(guarded(|| run(&model, &exchange, parts))));
+        self.threads.spawn(move || {
+            let answer = guarded(|| run(&model, &exchange, parts));
+            drop(permit); // not before: the work goes on when the client is gone
+            _ = send.send(answer);
+        });
         receive.await.unwrap_or(Err(ServerError::Internal))
     }
 }

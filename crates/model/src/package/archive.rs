@@ -1,7 +1,7 @@
 //! A package as a zip archive: its table of contents checked when it is opened, its files unpacked when read.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek};
 use std::path::Path;
 
 use zip::ZipArchive;
@@ -64,6 +64,11 @@ impl Archive {
     /// The files in it.
     pub(super) fn names(&self) -> Vec<String> {
         self.names.clone()
+    }
+
+    /// The archive itself, for copies of entries as they are.
+    pub(super) fn zip(&mut self) -> &mut ZipArchive<impl Read + Seek + use<>> {
+        &mut self.zip
     }
 
     /// Unpacks a file, never more than its entry promises.

@@ -5,84 +5,128 @@ use std::collections::HashSet;
 use std::hash::Hash;
 
 use portend_core::{Dtype, Feature, Label, Target, TargetKind};
-use serde::Deserialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Number, Value};
 
 use crate::runtime::{self, Iterations, Task};
 
-/// The manifest as written. Fields that nothing here reads yet (monitoring, explanations, …) are ignored.
-#[derive(Debug, Deserialize)]
+/// The manifest as written. Fields that are not known are ignored.
+#[derive(Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Manifest {
     format: String,
     format_version: u32,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) id: String,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) name: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) version: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) created: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) description: String,
     pub(crate) model: ModelEntry,
-    task: String,
-    target: TargetEntry,
-    #[serde(default)]
-    outputs: Vec<OutputEntry>,
-    #[serde(default)]
-    features: Vec<FeatureEntry>,
-    #[serde(default)]
+    pub(crate) task: String,
+    pub(crate) target: TargetEntry,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) outputs: Vec<OutputEntry>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) features: Vec<FeatureEntry>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) missing_values: Vec<String>,
+    /// Not read yet, only shown.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub(crate) explanations: Value,
+    /// Not read yet, only shown.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub(crate) monitoring: Value,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub(crate) metadata: Map<String, Value>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 pub(crate) struct ModelEntry {
     pub(crate) kind: String,
     pub(crate) path: String,
-    #[serde(default)]
-    options: Options,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) framework_version: String,
+    #[serde(default, skip_serializing_if = "Options::is_empty")]
+    pub(crate) options: Options,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct Options {
-    iterations: Option<Value>,
+pub(crate) struct Options {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) iterations: Option<Value>,
 }
 
-#[derive(Debug, Deserialize)]
-struct TargetEntry {
-    name: String,
-    #[serde(default)]
-    classes: Vec<Value>,
-    positive_class: Option<Value>,
-    threshold: Option<f64>,
-    prediction_column_suffix: Option<String>,
+impl Options {
+    fn is_empty(&self) -> bool {
+        self.iterations.is_none()
+    }
 }
 
-#[derive(Debug, Deserialize)]
-struct OutputEntry {
-    name: String,
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub(crate) struct TargetEntry {
+    pub(crate) name: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) classes: Vec<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) positive_class: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) threshold: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) prediction_column_suffix: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-struct FeatureEntry {
-    name: String,
-    dtype: String,
+/// The name of one of several numbers.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+pub(crate) struct OutputEntry {
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+pub(crate) struct FeatureEntry {
+    pub(crate) name: String,
+    pub(crate) dtype: String,
     #[serde(default = "yes")]
-    required: bool,
+    pub(crate) required: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) nullable: Option<bool>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) categories: Vec<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) min: Option<Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max: Option<Number>,
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub(crate) default: Value,
     #[serde(default)]
-    categories: Vec<Value>,
-    #[serde(default)]
-    default: Value,
-    #[serde(default)]
-    order: u64,
+    pub(crate) order: u64,
 }
 
 fn yes() -> bool {
     true
 }
 
+/// What `format` and `format_version` say.
+const FORMAT: (&str, u32) = ("portend.mlpkg", 1);
+
 impl Manifest {
+    /// A manifest of this format that says nothing yet.
+    pub(super) fn new() -> Self {
+        Self { format: FORMAT.0.to_owned(), format_version: FORMAT.1, ..Self::default() }
+    }
+
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let manifest: Self = serde_json::from_str(text).map_err(|e| e.to_string())?;
-        if manifest.format != "portend.mlpkg" || manifest.format_version != 1 {
-            let (format, version) = (&manifest.format, manifest.format_version);
-            return Err(format!("format '{format}' version {version} is not 'portend.mlpkg' version 1"));
+        let (format, version) = (&manifest.format, manifest.format_version);
+        if (format.as_str(), version) != FORMAT {
+            return Err(format!(
+                "format '{format}' version {version} is not '{}' version {}",
+                FORMAT.0, FORMAT.1
+            ));
         }
         manifest.iterations()?;
         if manifest.target.prediction_column_suffix.as_deref().is_some_and(|s| s != "PREDICTION") {
@@ -194,6 +238,7 @@ fn feature(entry: &FeatureEntry) -> Result<Feature, String> {
     if !entry.default.is_null() {
         return Err(format!("feature '{name}': a default is not supported yet"));
     }
+    check_range(entry, dtype)?;
     let levels: Vec<Label> = entry.categories.iter().map(label).collect::<Result<_, _>>()?;
     if let Some(twice) = twice(levels.iter().map(|level| format!("{level:?}"))) {
         return Err(format!("feature '{name}': category '{}' occurs twice", levels[twice]));
@@ -201,10 +246,37 @@ fn feature(entry: &FeatureEntry) -> Result<Feature, String> {
     Ok(Feature { name, dtype, required: entry.required, levels })
 }
 
+/// `min` and `max` describe the training data and refuse no row, but they must make sense.
+fn check_range(entry: &FeatureEntry, dtype: Dtype) -> Result<(), String> {
+    let (name, min, max) = (&entry.name, entry.min.as_ref(), entry.max.as_ref());
+    if !dtype.is_numeric() && (min.is_some() || max.is_some()) {
+        return Err(format!(
+            "feature '{name}': min and max are for numbers, its dtype is '{}'",
+            dtype.name()
+        ));
+    }
+    match (min, max) {
+        (Some(min), Some(max)) if min.as_f64() > max.as_f64() => {
+            Err(format!("feature '{name}': min {min} is greater than max {max}"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The position of the first item that was there before. Lists come from the package: they may be long.
 pub(crate) fn twice<T: Eq + Hash>(items: impl Iterator<Item = T>) -> Option<usize> {
     let mut seen = HashSet::new();
     items.into_iter().position(|item| !seen.insert(item))
+}
+
+/// The label as manifests write it.
+pub(crate) fn value(label: &Label) -> Value {
+    match label {
+        Label::Text(text) => text.as_str().into(),
+        Label::Integer(value) => (*value).into(),
+        Label::Number(value) => (*value).into(),
+        Label::Bool(value) => (*value).into(),
+    }
 }
 
 fn label(value: &Value) -> Result<Label, String> {

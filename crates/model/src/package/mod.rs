@@ -2,15 +2,33 @@
 //! All of it is hostile input: names stay inside, sizes are bounded, links are refused, checksums are verified.
 
 mod archive;
+mod baseline;
 mod checksums;
+mod compare;
+mod create;
+mod describe;
 mod folder;
 mod manifest;
+mod sign;
+mod signature;
+mod verify;
+mod write;
 
+pub use compare::{Change, Comparison, FeatureChange, NameChanges};
+pub use create::{CreateError, Created, Finding, Recipe, Source, create};
+pub use describe::{Description, FeatureFacts, FileFacts, ModelFacts, PackageFacts, TargetFacts};
 pub(crate) use manifest::{Manifest, twice};
+pub use sign::Signed;
+pub use signature::{KeyError, PublicKey, SignaturePolicy, SignatureState, SigningKey, Trust};
+pub use verify::{Check, CheckState, Examination};
+pub use write::{PackageFiles, write_archive};
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+
+use ring::digest::{SHA256, digest};
 
 use crate::error::LoadError;
 use crate::runtime::Kind;
@@ -20,6 +38,10 @@ const MANIFEST: &str = "portend.json";
 
 /// The file name of checksums, which covers all others but itself and signatures.
 const CHECKSUMS: &str = "checksums.txt";
+
+/// The file names of the signature over the bytes of the checksums, and of what is said about it.
+const SIGNATURE: &str = "signature.ed25519";
+const SIGNATURE_NOTE: &str = "signature.json";
 
 /// Bounds on what is read. Whole packages: unpacked bytes and files.
 const MOST_BYTES: u64 = 8 << 30;
@@ -36,6 +58,14 @@ pub struct Package {
     path: PathBuf,
     manifest: Option<Manifest>,
     files: Files,
+    /// The list of checksums as it was verified, and what it says: whatever is read later must still be that.
+    checksums: Option<Checksums>,
+}
+
+#[derive(Debug)]
+struct Checksums {
+    text: Vec<u8>,
+    verified: HashMap<String, String>,
 }
 
 #[derive(Debug)]
@@ -49,6 +79,24 @@ enum Files {
 impl Package {
     /// Opens a package or bare model file, checks its container and verifies its checksums.
     pub fn open(path: &Path) -> Result<Self, LoadError> {
+        Self::open_trusted(path, &Trust::default()).map(|(package, _)| package)
+    }
+
+    /// The same for a package that must also be signed as `trust` demands. Where a wrong signature is only to be
+    /// warned of, the warning comes with the package.
+    pub fn open_trusted(path: &Path, trust: &Trust) -> Result<(Self, Option<String>), LoadError> {
+        let mut package = Self::open_container(path)?;
+        package.verify_checksums()?;
+        let objection = package.objection(trust)?;
+        if let (SignaturePolicy::Require, Some(reason)) = (trust.policy, objection.clone()) {
+            return Err(LoadError::Untrusted { path: path.to_owned(), reason });
+        }
+        package.load_manifest()?;
+        Ok((package, objection))
+    }
+
+    /// Opens a package or bare model file and checks its container, nothing in it.
+    fn open_container(path: &Path) -> Result<Self, LoadError> {
         let on_disk = std::fs::metadata(path).map_err(|e| LoadError::io(path, e))?;
         if !on_disk.is_dir() && !on_disk.is_file() {
             // opening a pipe would wait for its writer, reading a device may never end
@@ -62,12 +110,7 @@ impl Package {
         } else {
             Files::Bare
         };
-        let mut package = Self { path: path.to_owned(), manifest: None, files };
-        if !matches!(package.files, Files::Bare) {
-            package.verify_checksums()?;
-            package.manifest = Some(package.read_manifest()?);
-        }
-        Ok(package)
+        Ok(Self { path: path.to_owned(), manifest: None, files, checksums: None })
     }
 
     /// Whether `path` looks like something that [`Package::open`] takes: a file that ends in `.mlpkg` or starts like a
@@ -115,9 +158,65 @@ impl Package {
         LoadError::BadPackage { path: self.path.clone(), reason: shortened(reason) }
     }
 
-    fn read_manifest(&mut self) -> Result<Manifest, LoadError> {
+    fn is_bare(&self) -> bool {
+        matches!(self.files, Files::Bare)
+    }
+
+    fn load_manifest(&mut self) -> Result<(), LoadError> {
+        if self.is_bare() {
+            return Ok(());
+        }
         let text = self.read_text(MANIFEST)?.ok_or_else(|| self.bad(FOREIGN))?;
-        Manifest::parse(&text).map_err(|reason| self.bad(&format!("{MANIFEST}: {reason}")))
+        let manifest = Manifest::parse(&text).map_err(|reason| self.bad(&format!("{MANIFEST}: {reason}")))?;
+        self.manifest = Some(manifest);
+        Ok(())
+    }
+
+    /// What `trust` has against the package's signature.
+    fn objection(&mut self, trust: &Trust) -> Result<Option<String>, LoadError> {
+        if trust.policy == SignaturePolicy::Off {
+            return Ok(None);
+        }
+        if self.is_bare() {
+            return Ok(Some("it is a bare model file, which cannot be signed".to_owned()));
+        }
+        Ok(self.signature(&trust.keys)?.objection())
+    }
+
+    /// Whether one of `keys` signed the list of checksums. What is listed is verified elsewhere.
+    fn signature(&mut self, keys: &[PublicKey]) -> Result<SignatureState, LoadError> {
+        let Some(signature) = self.read(SIGNATURE, MOST_TEXT_BYTES)? else {
+            return Ok(SignatureState::Absent);
+        };
+        let note = self.read_text(SIGNATURE_NOTE)?;
+        let read_now = match &self.checksums {
+            Some(_) => None,
+            None => self.read(CHECKSUMS, MOST_TEXT_BYTES)?,
+        };
+        let Some(signed) = self.checksums.as_ref().map(|list| &list.text).or(read_now.as_ref()) else {
+            return Ok(SignatureState::Wrong(format!("{SIGNATURE} signs {CHECKSUMS}, which is missing")));
+        };
+        Ok(signature::verify(signed, &signature, note.as_deref(), keys))
+    }
+
+    /// The files in it, sorted, without directories.
+    fn names(&self) -> Vec<String> {
+        let mut names = match &self.files {
+            Files::Archive(archive) => archive.names(),
+            Files::Folder(folder) => folder.names(),
+            Files::Bare => Vec::new(),
+        };
+        names.sort_unstable();
+        names
+    }
+
+    /// Length and SHA-256 of a file that is listed.
+    fn measure(&mut self, name: &str) -> std::io::Result<(u64, String)> {
+        match &mut self.files {
+            Files::Archive(archive) => archive.open_file(name).and_then(checksums::measure),
+            Files::Folder(folder) => folder.open_file(name).and_then(checksums::measure),
+            Files::Bare => File::open(&self.path).and_then(checksums::measure),
+        }
     }
 
     fn read(&mut self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, LoadError> {
@@ -129,22 +228,25 @@ impl Package {
             Files::Folder(folder) => folder.read(name, limit),
             Files::Bare => Ok(None),
         };
-        read.map_err(|e| self.bad(&format!("'{name}': {e}")))
+        let read = read.map_err(|e| self.bad(&format!("'{name}': {e}")))?;
+        let listed = self.checksums.as_ref().and_then(|list| list.verified.get(name));
+        if let (Some(bytes), Some(listed)) = (&read, listed)
+            && checksums::hexadecimal(digest(&SHA256, bytes).as_ref()) != *listed
+        {
+            return Err(self.bad(&format!("'{name}' was changed while the package was read")));
+        }
+        Ok(read)
     }
 
-    fn verify_checksums(&mut self) -> Result<(), LoadError> {
-        let Some(text) = self.read_text(CHECKSUMS)? else { return Ok(()) };
-        let names = match &self.files {
-            Files::Archive(archive) => archive.names(),
-            Files::Folder(folder) => folder.names(),
-            Files::Bare => Vec::new(),
-        };
-        let hash = |name: &str| match &mut self.files {
-            Files::Archive(archive) => archive.open_file(name).and_then(checksums::hash),
-            Files::Folder(folder) => folder.open_file(name).and_then(checksums::hash),
-            Files::Bare => Ok(String::new()),
-        };
-        checksums::verify(&text, &names, hash).map_err(|reason| self.bad(&reason))
+    /// The number of files that `checksums.txt` lists; None when there is no such file.
+    fn verify_checksums(&mut self) -> Result<Option<usize>, LoadError> {
+        let Some(text) = self.read_text(CHECKSUMS)? else { return Ok(None) };
+        let names = self.names();
+        let hash = |name: &str| self.measure(name).map(|(_, hash)| hash);
+        let verified = checksums::verify(&text, &names, hash).map_err(|reason| self.bad(&reason))?;
+        let count = verified.len();
+        self.checksums = Some(Checksums { text: text.into_bytes(), verified });
+        Ok(Some(count))
     }
 }
 
@@ -234,5 +336,23 @@ mod tests {
         ] {
             assert_eq!(is_inside(name), expected, "{name:?}");
         }
+    }
+    #[test]
+    fn a_file_that_changes_after_it_was_verified_is_refused() {
+        let mut files = PackageFiles::new();
+        files.insert("model.txt".to_owned(), b"tree".to_vec());
+        let manifest = "{\"format\": \"portend.mlpkg\", \"format_version\": 1, \"task\": \"regression\", \
+                        \"model\": {\"kind\": \"lightgbm\", \"path\": \"model.txt\"}, \"target\": {\"name\": \"y\"}}";
+        files.insert(MANIFEST.to_owned(), manifest.as_bytes().to_vec());
+        write::add_checksums(&mut files).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        for (name, bytes) in &files {
+            std::fs::write(folder.path().join(name), bytes).unwrap();
+        }
+        let mut package = Package::open(folder.path()).unwrap();
+        assert_eq!(package.read_model().unwrap().2, b"tree");
+        std::fs::write(folder.path().join("model.txt"), "trap").unwrap();
+        let error = package.read_model().unwrap_err().to_string();
+        assert!(error.ends_with("'model.txt' was changed while the package was read"), "{error}");
     }
 }

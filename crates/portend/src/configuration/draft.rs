@@ -5,12 +5,14 @@ use portend_server::{Config, Secret, TlsConfig};
 
 use super::form;
 use super::values::Value;
+use crate::package::arguments::TrustArguments;
 
 /// A configuration that is being made.
 pub(crate) struct Draft {
     pub(crate) config: Config,
     pub(crate) tls_enabled: bool,
     pub(crate) tls: TlsConfig,
+    pub(crate) trust: TrustArguments,
     pub(crate) token_file: Option<String>,
     pub(crate) monitoring: bool,
     pub(crate) agent: bool,
@@ -23,7 +25,15 @@ impl Draft {
         let (key, none) = (Secret(String::new()), String::new);
         let tls =
             TlsConfig { certificate: none(), key, key_password: None, protocols: none(), ciphers: none() };
-        Self { config, tls_enabled: false, tls, token_file: None, monitoring: false, agent: false }
+        Self {
+            config,
+            tls_enabled: false,
+            tls,
+            trust: TrustArguments::default(),
+            token_file: None,
+            monitoring: false,
+            agent: false,
+        }
     }
 
     /// Completes the configuration and says what is wrong with it as a whole. `set` tells where a setting was set, if

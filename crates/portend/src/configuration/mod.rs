@@ -27,12 +27,16 @@ use sources::Origin;
 pub(crate) use sources::{Sources, may_be_setting, parse_environment_file, parse_portend_file};
 use values::{Given, Value};
 
+use crate::package::arguments::TrustArguments;
+
 /// Names another file of variables than the default one.
 pub(crate) const ENVIRONMENT_FILE: &str = "PORTEND_ENVIRONMENT_FILE";
 
 /// What holds, and where it comes from.
 pub(crate) struct Effective {
     pub(crate) config: Config,
+    /// Key files are not read yet.
+    pub(crate) trust: TrustArguments,
     entries: Vec<Entry>,
     /// Lines that the operator should see.
     pub(crate) notices: Vec<String>,
@@ -79,7 +83,7 @@ pub(crate) fn resolve(
     let place = |entry: &Entry| settings().position(|setting| setting.name == entry.setting.name);
     entries.sort_by_key(place);
     let notices = notices(&draft, sources, &entries);
-    Ok(Effective { config: draft.config, entries, notices })
+    Ok(Effective { config: draft.config, trust: draft.trust, entries, notices })
 }
 
 fn apply(setting: &Setting, given: &Given, origin: &Origin, draft: &mut Draft) -> Result<Value, String> {

@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
+use clap::ValueEnum;
 use portend_server::{AccessLogFormat, Secret};
 
 use super::Draft;
 use super::form;
 use super::monitoring;
 use super::values::{FOR_EVER, Kind};
+use crate::package::arguments::Policy;
 
 /// One thing that can be set.
 pub(crate) struct Setting {
@@ -54,9 +56,9 @@ pub(crate) struct Group {
     pub(crate) settings: &'static [Setting],
 }
 
-/// Packages that must be signed will be a group of their own, after the models.
-pub(crate) const GROUPS: [Group; 7] = [
+pub(crate) const GROUPS: [Group; 8] = [
     Group { heading: "Models", settings: &MODELS },
+    Group { heading: "Signatures", settings: &SIGNATURES },
     Group { heading: "Listening", settings: &LISTENING },
     Group { heading: "HTTPS", settings: &HTTPS },
     Group { heading: "Access", settings: &ACCESS },
@@ -141,6 +143,38 @@ const MODELS: [Setting; 6] = [
         secret: false,
         sentence: "How old the view of the repository's files may be: 0 looks at each request, a huge number never",
         example: "10",
+    },
+];
+
+const SIGNATURES: [Setting; 2] = [
+    Setting {
+        name: "signature-policy",
+        reach: Reach::Flag("POLICY"),
+        variables: &["PORTEND_SIGNATURE_POLICY"],
+        kind: Kind::Choice {
+            of: &["off", "warn", "require"],
+            set: |draft, policy| draft.trust.signature_policy = Policy::from_str(policy, true).ok(),
+        },
+        default: Unset::Follows("require with a public key, else off", |_| None),
+        secret: false,
+        sentence: "What is done about packages that none of the public keys signed: nothing (off), a warning (warn), or \
+                   they are refused (require)",
+        example: "warn",
+    },
+    Setting {
+        name: "public-key",
+        reach: Reach::Flag("FILE"),
+        variables: &["PORTEND_SIGNATURE_PUBLIC_KEYS"],
+        kind: Kind::List {
+            form: form::PATH,
+            between: &[':'],
+            set: |draft, paths| draft.trust.public_key = paths.into_iter().map(Into::into).collect(),
+        },
+        default: Unset::Follows("none", |_| Some(String::new())),
+        secret: false,
+        sentence: "A public key (PEM, Ed25519) that packages may be signed with; several have ':' between them, or the \
+                   flag is repeated",
+        example: "/etc/portend/ops.pub.pem",
     },
 ];
 

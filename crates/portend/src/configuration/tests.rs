@@ -77,7 +77,8 @@ fn names_in_the_table_follow_from_one_another_and_none_stands_twice() {
         assert!(!setting.variables.is_empty(), "{}", setting.name);
         for variable in setting.variables {
             assert!(seen.insert(variable), "{variable}");
-            if let Some(ours) = variable.strip_prefix("PORTEND_") {
+            // several keys in a variable, one in a flag
+            if let Some(ours) = variable.strip_prefix("PORTEND_").filter(|_| setting.name != "public-key") {
                 assert_eq!(ours.to_lowercase().replace('_', "-"), setting.name);
             }
         }

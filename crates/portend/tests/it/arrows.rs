@@ -15,7 +15,8 @@ const ARROWS: [(&str, &[&str]); 4] = [
 ];
 
 /// The one file that may hold what the compiler does not check.
-const UNSAFE: &str = "crates/model/src/runtime/tree/kernel.rs";
+const UNSAFE: [&str; 2] =
+    ["crates/model/src/runtime/tree/kernel.rs", "crates/model/src/runtime/tree/kernel/avx512.rs"];
 
 /// Crates of ours among the dependencies of a manifest, those for tests and builds included.
 fn ours(manifest: &str) -> Vec<&str> {
@@ -99,7 +100,7 @@ fn unchecked_code_is_forbidden_but_in_the_kernel() {
         .filter(|path| fs::read_to_string(path).unwrap().lines().any(unchecked))
         .map(|path| shown(path))
         .collect();
-    assert!(holders.iter().all(|path| path == UNSAFE), "{holders:?}");
+    assert!(holders.iter().all(|path| UNSAFE.contains(&path.as_str())), "{holders:?}");
 }
 
 #[test]

@@ -81,13 +81,16 @@ fn links_are_found_in_prose_and_not_in_code() {
 fn command_line_page() -> String {
     let mut page =
         "# Command line\n\nWhat `--help` prints; this page is compared with it by a test.\n".to_owned();
-    for command in [&["--help"][..], &["serve", "--help"], &["demo", "--help"]] {
-        let done = portend().args(command).env("COLUMNS", "100").output().unwrap();
+    let of_packages = ["create", "inspect", "verify", "sign", "diff"].map(|name| vec!["package", name]);
+    for command in
+        [vec![], vec!["serve"], vec!["package"]].into_iter().chain(of_packages).chain([vec!["demo"]])
+    {
+        let done = portend().args(&command).arg("--help").env("COLUMNS", "100").output().unwrap();
         assert!(done.status.success());
-        let name = ["portend", if command.len() > 1 { command[0] } else { "" }].join(" ");
         let help = String::from_utf8(done.stdout).unwrap();
+        let name = [vec!["portend"], command].concat().join(" ");
         let help: Vec<_> = help.trim_end().lines().map(str::trim_end).collect();
-        page.push_str(&format!("\n## {}\n\n```text\n{}\n```\n", name.trim_end(), help.join("\n")));
+        page.push_str(&format!("\n## {name}\n\n```text\n{}\n```\n", help.join("\n")));
     }
     page
 }

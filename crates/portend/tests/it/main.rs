@@ -11,6 +11,11 @@ mod documents;
 mod memory;
 mod numbers;
 mod output_nobody_reads;
+mod package_commands;
+mod package_create;
+mod package_sign;
+mod package_tools;
+mod readme;
 mod running_server;
 mod scenarios;
 

@@ -18,7 +18,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn portend() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portend"));
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    let prefixes = ["PREDICTION_API_", "PORTABLE_", "PORTEND_", "MONITORING_", "MLOPS_", "PYTHON3_"];
+    let prefixes = [
+        "PREDICTION_API_",
+        "PORTABLE_",
+        "PORTEND_",
+        "MONITORING_",
+        "MLOPS_",
+        "PYTHON3_",
+        "SOURCE_DATE_EPOCH",
+    ];
     names.filter(|name| prefixes.iter().any(|prefix| name.starts_with(prefix))).for_each(|name| {
         command.env_remove(name);
     });

@@ -106,11 +106,11 @@ fn check(path: &Path) -> Result<usize, String> {
 }
 
 /// True when curl can be run. CI must have it; elsewhere its absence is said aloud.
-fn curl_is_here() -> bool {
+pub(crate) fn curl_is_here() -> bool {
     let here = Command::new("curl").arg("--version").output().is_ok_and(|done| done.status.success());
-    assert!(here || std::env::var("CI").as_deref() != Ok("true"), "the scenarios need curl: install it");
+    assert!(here || std::env::var("CI").as_deref() != Ok("true"), "these tests need curl: install it");
     if !here {
-        println!("!!!!!!!! LEFT OUT: all scenarios, because curl is not installed !!!!!!!!");
+        println!("!!!!!!!! LEFT OUT: what uses curl, because curl is not installed !!!!!!!!");
     }
     here
 }

@@ -8,9 +8,13 @@
 //! The two children of a node lie next to each other. A leaf is a node that no walk leaves: it asks slot 0, which
 //! holds minus infinity and so is greater than nothing, and its child is itself. A walk may therefore
 //! take more steps than the path is long, and the leaf's value has the place of the threshold.
+//!
+//! Shallow trees with few thresholds stand here a second time, in bytes (see `ranks`).
 
 use super::Float;
 use super::inputs::Slots;
+use super::kernel;
+use super::ranks::RankedTrees;
 
 /// A split or a leaf.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +63,8 @@ pub(super) struct Ensemble<T> {
     trees: Vec<Tree>,
     base: Vec<T>,
     steps: usize,
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    ranked: Option<RankedTrees<T>>,
 }
 
 impl<T: Float> Ensemble<T> {
@@ -85,9 +91,15 @@ impl<T: Float> Ensemble<T> {
             return Err("a tree has no nodes or adds to an output that does not exist".to_owned());
         }
         let padding = Node { threshold: T::ZERO, slot: LEAF_SLOT, child: 0 };
+        let nodes: Vec<_> = drafts.iter().map(|d| d.node).chain([padding]).collect();
+        let ranked = match kernel::walks_ranks() {
+            true => RankedTrees::new(&nodes, &trees, slots.len()),
+            false => None,
+        };
         Ok(Self {
+            ranked,
             slots,
-            nodes: drafts.iter().map(|d| d.node).chain([padding]).collect(),
+            nodes,
             leaves: drafts.iter().map(|d| d.leaf).collect(),
             steps: trees.iter().map(|t| t.depth as usize).sum(),
             trees,
@@ -111,6 +123,12 @@ impl<T: Float> Ensemble<T> {
     /// The value of a leaf.
     pub(super) fn value(&self, leaf: usize) -> T {
         self.nodes[leaf].threshold
+    }
+
+    /// The same trees in bytes, where they can be and the processor can walk them.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn ranked(&self) -> Option<&RankedTrees<T>> {
+        self.ranked.as_ref()
     }
 
     /// The library's leaf indices, by node.

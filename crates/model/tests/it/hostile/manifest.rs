@@ -120,6 +120,24 @@ fn features_other_than_the_models_are_refused_by_their_name() {
             "feature 'npreg': neither manifest nor model file lists its levels",
         ),
         ("/features/0/default", json!(0), "package PATH: feature 'npreg': a default is not supported yet"),
+        (
+            "/features/0/nullable",
+            json!("no"),
+            "portend.json: invalid type: string \"no\", expected a boolean",
+        ),
+        ("/features/0/min", json!("1"), "portend.json: "),
+        (
+            "/features/0",
+            json!({"name": "npreg", "dtype": "int64", "min": 5, "max": 4}),
+            "package PATH: feature 'npreg': min 5 is greater than max 4",
+        ),
+        (
+            "/features/0",
+            json!({"name": "npreg", "dtype": "category", "min": 5}),
+            "feature 'npreg': min and max are for numbers, its dtype is 'category'",
+        ),
+        ("/metadata", json!([]), "portend.json: invalid type: sequence, expected a map"),
+        ("/name", json!(1), "portend.json: invalid type: integer `1`, expected a string"),
         ("/features/0/order", json!(-1), "portend.json: invalid value: integer `-1`, expected u64"),
     ] {
         check_manifest(BINARY, pointer, &value, expected);

@@ -92,8 +92,8 @@ async fn predict(
     let model = app.repository.model(id)?;
     let parameters = Parameters::parse(query.unwrap_or_default(), &model.target)?;
     let csv = answer::wants_csv(request.headers());
-    let exchange = PpsExchange::read(request, parameters, csv, app.config.body_limit).await?;
-    let answer = app.scorer.answer(Arc::clone(model), exchange).await?;
+    let exchange = PpsExchange::read(request, parameters, csv, &app.admission, app.config.body_limit).await?;
+    let answer = app.scorer.answer(&app.admission, Arc::clone(model), exchange).await?;
     let mut response = Response::new(answer_body(answer));
     let content_type = if csv { "text/csv; charset=utf-8" } else { "application/json" };
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -130,7 +130,7 @@ pub(crate) async fn unknown_method(request: Request) -> Response {
 pub(crate) fn error_response(error: &ServerError) -> Response {
     let body = serde_json::json!({ "message": error.to_string() }).to_string();
     let mut response = json(error.status(), body);
-    if matches!(error, ServerError::Loading(_)) {
+    if matches!(error, ServerError::Loading(_) | ServerError::Overloaded(_)) {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response

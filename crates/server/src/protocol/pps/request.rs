@@ -10,6 +10,7 @@ use portend_model::{Model, Predictions};
 
 use super::answer::{AnswerFormat, CsvAnswer, JsonAnswer, output_columns};
 use super::parameters::Parameters;
+use crate::admission::Admission;
 use crate::body::{Payload, charset, gather, is_gzip};
 use crate::decimal::Format;
 use crate::error::ServerError;
@@ -37,14 +38,15 @@ impl PpsExchange {
         request: Request,
         parameters: Parameters,
         csv: bool,
+        admission: &Admission,
         limit: usize,
     ) -> Result<Self, ServerError> {
         let (head, body) = request.into_parts();
         let gzip = is_gzip(&head.headers)?;
         // Known before the body is read, so that a wrong type costs nobody an upload.
         let content = Content::of(&head.headers)?;
-        let bytes = gather(body, &head.headers, limit).await?;
-        let payload = Payload { bytes, gzip, charset: UTF_8, limit };
+        let (bytes, room) = gather(body, &head.headers, admission, limit).await?;
+        let payload = Payload { bytes, gzip, charset: UTF_8, limit, room };
         let ((rows, charset), payload) = match content {
             Content::Plain(rows, charset) => ((rows, charset), payload),
             Content::Form(boundary) => {

@@ -1,0 +1,172 @@
+//! What the features are: names and levels out of the model file, types, ranges and further names out of training
+//! data. Where both know the levels, the model file's order holds.
+
+use std::collections::HashMap;
+
+use portend_core::Label;
+
+use super::training::{Table, as_labels, labels, range};
+use super::{CreateError, Finding, Recipe, cell, shown, value};
+use crate::frame::{Matching, TextColumn, underscored};
+use crate::package::manifest::FeatureEntry;
+use crate::runtime::{ModelFeature, Prepared};
+
+/// What features are inferred from.
+pub(super) struct Inference<'a> {
+    pub(super) prepared: &'a Prepared,
+    pub(super) table: Option<&'a Table>,
+    pub(super) recipe: &'a Recipe<'a>,
+    pub(super) target: &'a str,
+}
+
+impl Inference<'_> {
+    /// The features in the model's order; none when nobody knows their names.
+    pub(super) fn features(&self, findings: &mut Vec<Finding>) -> Result<Vec<FeatureEntry>, CreateError> {
+        let known = &self.prepared.features;
+        let named = self.prepared.matching != Matching::Position;
+        if self.table.is_none() && !named {
+            self.check_levels(&[])?;
+        }
+        if self.table.is_none() && !named {
+            let value = format!("{} without names, matched by position", known.len());
+            findings.push(Finding { subject: "features", value, origin: "the model file".to_owned() });
+            return Ok(Vec::new());
+        }
+        let columns = self.columns()?;
+        let mut entries = Vec::with_capacity(known.len());
+        for (i, feature) in known.iter().enumerate() {
+            let mut entry = self.entry(feature, columns.get(i).copied(), findings)?;
+            entry.order = i as u64;
+            entries.push(entry);
+        }
+        self.check_levels(&entries)?;
+        let training = self.training();
+        let origin = match (columns.is_empty(), named) {
+            (true, _) => "names and levels from the model file, types assumed".to_owned(),
+            (false, true) => format!("names and levels from the model file, types from {training}"),
+            (false, false) => format!("names, by position, and types from {training}"),
+        };
+        findings.push(Finding { subject: "features", value: counted(&entries), origin });
+        Ok(entries)
+    }
+
+    fn training(&self) -> &str {
+        self.recipe.training.map(|training| training.name).unwrap_or_default()
+    }
+
+    /// The column of each feature; none without training data.
+    fn columns(&self) -> Result<Vec<&TextColumn>, CreateError> {
+        let Some(table) = self.table else { return Ok(Vec::new()) };
+        if self.prepared.matching == Matching::Position {
+            return self.columns_by_position(table);
+        }
+        let mut by_name: HashMap<String, &TextColumn> = HashMap::new();
+        if self.prepared.matching == Matching::NameUnderscored {
+            by_name.extend(table.columns.iter().map(|c| (underscored(&c.name), c)));
+        }
+        // a name as it is goes before one so changed
+        by_name.extend(table.columns.iter().map(|c| (c.name.clone(), c)));
+        let features = &self.prepared.features;
+        let absent: Vec<_> = features.iter().filter(|f| !by_name.contains_key(&f.name)).collect();
+        if !absent.is_empty() {
+            let mut missing: Vec<_> = absent.iter().take(5).map(|f| format!("'{}'", f.name)).collect();
+            if absent.len() > missing.len() {
+                missing.push(format!("… ({} in all)", absent.len()));
+            }
+            let file = self.training().to_owned();
+            return Err(CreateError::FeaturesMissing { file, missing: missing.join(", ") });
+        }
+        Ok(features.iter().filter_map(|f| by_name.get(&f.name).copied()).collect())
+    }
+
+    fn columns_by_position<'t>(&self, table: &'t Table) -> Result<Vec<&'t TextColumn>, CreateError> {
+        let columns: Vec<_> = table.columns.iter().filter(|column| column.name != self.target).collect();
+        let (needed, found) = (self.prepared.features.len(), columns.len());
+        if needed != found {
+            let (file, target) = (self.training().to_owned(), self.target.to_owned());
+            return Err(CreateError::ColumnCount { file, needed, found, target });
+        }
+        Ok(columns)
+    }
+
+    fn entry(
+        &self,
+        known: &ModelFeature,
+        column: Option<&TextColumn>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<FeatureEntry, CreateError> {
+        let words = &self.recipe.missing_values;
+        let name = column.map_or(&known.name, |column| &column.name).clone();
+        let mut entry = FeatureEntry { name, required: true, ..FeatureEntry::default() };
+        if let Some((_, levels)) = self.recipe.levels.iter().find(|(name, _)| *name == entry.name) {
+            let levels: Vec<&str> = levels.iter().map(String::as_str).collect();
+            let levels = as_labels(&levels);
+            entry.dtype = "category".to_owned();
+            entry.categories = levels.iter().map(value).collect();
+            entry.nullable = column.map(|column| has_missing(column, words));
+            let value = format!("'{}': {}", entry.name, shown(&levels));
+            findings.push(Finding { subject: "levels", value, origin: "given".to_owned() });
+            return Ok(entry);
+        }
+        let categorical = known.categorical || known.levels_lost || !known.levels.is_empty();
+        if !categorical {
+            entry.dtype = "float64".to_owned();
+            let Some(column) = column else { return Ok(entry) };
+            let range = range(column, words).map_err(|row| self.not_a_number(column, row))?;
+            entry.dtype = range.dtype.name().to_owned();
+            entry.nullable = Some(range.nullable);
+            (entry.min, entry.max) = (range.min, range.max);
+            return Ok(entry);
+        }
+        entry.dtype = "category".to_owned();
+        entry.categories = known.levels.iter().map(value).collect();
+        let Some(column) = column else { return Ok(entry) };
+        let found = labels(column, words);
+        entry.nullable = Some(has_missing(column, words));
+        let texts = found.iter().any(|label| matches!(label, Label::Text(_)));
+        if known.levels.is_empty() && (texts || known.levels_lost) {
+            entry.categories = found.iter().map(value).collect();
+            findings.push(Finding {
+                subject: "levels",
+                value: format!("'{}' in order of value: {}", entry.name, shown(&found)),
+                origin: format!(
+                    "ASSUMED from {}: the model file does not list them, and they can be given",
+                    self.training()
+                ),
+            });
+        }
+        Ok(entry)
+    }
+
+    /// Levels that are given must be for features that are there.
+    fn check_levels(&self, entries: &[FeatureEntry]) -> Result<(), CreateError> {
+        let absent = |(name, _): &&(String, Vec<String>)| !entries.iter().any(|entry| entry.name == *name);
+        match self.recipe.levels.iter().find(absent) {
+            Some((name, _)) => Err(CreateError::LevelsOfNothing(name.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn not_a_number(&self, column: &TextColumn, row: usize) -> CreateError {
+        let (file, column, value) = (self.training().to_owned(), column.name.clone(), cell(column, row));
+        CreateError::NotANumber { file, column, row, value }
+    }
+}
+
+fn has_missing(column: &TextColumn, words: &[String]) -> bool {
+    let missing = |cell: &str| cell.is_empty() || words.iter().any(|word| word == cell);
+    (0..column.len()).any(|row| missing(super::text(column, row)))
+}
+
+/// How many features there are of each type.
+fn counted(entries: &[FeatureEntry]) -> String {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for entry in entries {
+        match counts.iter_mut().find(|(dtype, _)| *dtype == entry.dtype) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((&entry.dtype, 1)),
+        }
+    }
+    let parts: Vec<_> = counts.into_iter().map(|(dtype, count)| format!("{count} {dtype}")).collect();
+    format!("{} ({})", entries.len(), parts.join(", "))
+}

@@ -1,0 +1,84 @@
+//! Who may ask: the bearer token, where one is set, and the origins that browsers may call from.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use tower_http::cors::{Any, CorsLayer};
+
+use crate::config::Secret;
+use crate::error::ServerError;
+use crate::protocol::pps;
+
+/// Lets only those through to the routes who send the token.
+pub(crate) fn with_token(routes: Router, token: Option<&Secret>) -> Router {
+    match token {
+        Some(token) => routes.layer(from_fn_with_state(Arc::new(token.clone()), check)),
+        None => routes,
+    }
+}
+
+async fn check(State(token): State<Arc<Secret>>, request: Request, next: Next) -> Response {
+    if carries(request.headers(), &token) {
+        return next.run(request).await;
+    }
+    let mut response = pps::error_response(&ServerError::Unauthorized);
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
+}
+
+/// Whether the headers have the token: after `Bearer`, or after `Token` as older clients write it.
+fn carries(headers: &HeaderMap, token: &Secret) -> bool {
+    let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
+    let (scheme, given) = given.split_at(given.iter().position(|b| *b == b' ').unwrap_or(given.len()));
+    let known = scheme.eq_ignore_ascii_case(b"Bearer") || scheme.eq_ignore_ascii_case(b"Token");
+    known && equal(given.trim_ascii(), token.0.as_bytes())
+}
+
+/// Compares without telling by its time how much is right.
+fn equal(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+}
+
+/// Lets browsers call from these origins (`*` for any); none: browsers are told nothing.
+pub(crate) fn with_origins(routes: Router, origins: &[String]) -> Router {
+    let layer = CorsLayer::new().allow_methods(Any).allow_headers(Any).expose_headers(Any);
+    match origins {
+        [] => routes,
+        all if all.iter().any(|origin| origin == "*") => routes.layer(layer.allow_origin(Any)),
+        // an origin that is no header value is none that a browser sends
+        some => {
+            let some: Vec<HeaderValue> = some.iter().filter_map(|origin| origin.parse().ok()).collect();
+            routes.layer(layer.allow_origin(some))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_comes_after_its_scheme() {
+        let token = Secret("s3cret".to_owned());
+        for (given, expected) in [
+            ("Bearer s3cret", true),
+            ("bearer  s3cret ", true),
+            ("Token s3cret", true),
+            ("Bearer s3creT", false),
+            ("Bearer s3cret2", false),
+            ("Bearer ", false),
+            ("Bearer", false),
+            ("Basic s3cret", false),
+            ("s3cret", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, given.parse().unwrap())]);
+            assert_eq!(carries(&headers, &token), expected, "{given}");
+        }
+        assert!(!carries(&HeaderMap::new(), &token));
+    }
+}

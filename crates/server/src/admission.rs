@@ -1,0 +1,135 @@
+//! The two gates that keep a crowd from starving everybody: bodies that arrive share a budget of bytes and must come
+//! with some speed; requests that are ready wait for a permit to score, in a queue that is bounded.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use crate::config::Config;
+use crate::error::ServerError;
+
+/// Bytes of bodies are counted in these.
+const UNIT: usize = 1 << 10;
+
+/// How long a body may take whatever its speed.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The gates of one server.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    bodies: Arc<Semaphore>,
+    /// Bytes a second.
+    rate: usize,
+    permits: Arc<Semaphore>,
+    queue: usize,
+    waiting: AtomicUsize,
+}
+
+/// Room in the budget of bodies, given back when it is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Room(Option<OwnedSemaphorePermit>);
+
+impl Admission {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            bodies: Arc::new(Semaphore::new((config.bodies_limit / UNIT).clamp(1, u32::MAX as usize))),
+            rate: config.body_rate.max(1),
+            permits: Arc::new(Semaphore::new(config.workers)),
+            queue: config.queue,
+            waiting: AtomicUsize::new(0),
+        }
+    }
+
+    /// Takes room for `bytes` more of a body. It never waits: bodies that wait for one another would never end.
+    pub(crate) fn take_room(&self, room: &mut Room, bytes: usize) -> Result<(), ServerError> {
+        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        let more = Arc::clone(&self.bodies).try_acquire_many_owned(units);
+        let more =
+            more.map_err(|_| ServerError::Overloaded("too many large request bodies are being read"))?;
+        match &mut room.0 {
+            Some(taken) => taken.merge(more),
+            None => room.0 = Some(more),
+        }
+        Ok(())
+    }
+
+    /// When the next bytes of a body must be there that began at `start` and of which `received` bytes came.
+    pub(crate) fn deadline(&self, start: Instant, received: usize) -> Instant {
+        start + GRACE + Duration::from_secs_f64(received as f64 / self.rate as f64)
+    }
+
+    pub(crate) fn too_slow(&self) -> ServerError {
+        ServerError::TooSlow { rate: self.rate }
+    }
+
+    /// Waits for a permit to score, unless too many wait already.
+    pub(crate) async fn permit(&self) -> Result<Option<OwnedSemaphorePermit>, ServerError> {
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            return Ok(Some(permit));
+        }
+        let place = Place(&self.waiting);
+        if place.0.fetch_add(1, Ordering::Relaxed) >= self.queue {
+            return Err(ServerError::Overloaded("too many requests wait to be scored"));
+        }
+        // The semaphore is never closed; if it were, scoring without a permit would be the lesser evil.
+        Ok(Arc::clone(&self.permits).acquire_owned().await.ok())
+    }
+}
+
+/// A place in the queue, given up also when the client goes away.
+struct Place<'a>(&'a AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admission(workers: usize, queue: usize) -> Admission {
+        let config = Config::new("unused".into());
+        Admission::new(&Config { workers, queue, bodies_limit: 10 << 10, body_rate: 100, ..config })
+    }
+
+    #[tokio::test]
+    async fn permits_are_handed_on_and_the_queue_is_bounded() {
+        let gates = admission(1, 1);
+        let first = gates.permit().await.unwrap();
+        let mut second = Box::pin(gates.permit());
+        tokio::time::timeout(Duration::from_millis(1), &mut second).await.unwrap_err();
+        assert!(matches!(gates.permit().await, Err(ServerError::Overloaded(_))));
+        drop(first);
+        let second = second.await.unwrap();
+        let third = Box::pin(gates.permit());
+        drop(third); // a client that went away leaves no place taken
+        drop(second);
+        gates.permit().await.unwrap();
+        assert_eq!(gates.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn room_is_given_back() {
+        let gates = admission(1, 1);
+        let (mut a, mut b) = (Room::default(), Room::default());
+        gates.take_room(&mut a, 6 << 10).unwrap();
+        gates.take_room(&mut a, 1).unwrap();
+        gates.take_room(&mut b, 4 << 10).unwrap_err();
+        gates.take_room(&mut b, 3 << 10).unwrap();
+        drop(a);
+        gates.take_room(&mut b, 7 << 10).unwrap();
+    }
+
+    #[test]
+    fn a_body_earns_time_by_arriving() {
+        let gates = admission(1, 1);
+        let start = Instant::now();
+        assert_eq!(gates.deadline(start, 0), start + GRACE);
+        assert_eq!(gates.deadline(start, 1000), start + GRACE + Duration::from_secs(10));
+    }
+}
