@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::package::arguments::{PackageCommand, TrustArguments};
+use crate::configuration::Flags;
+use crate::package::arguments::PackageCommand;
 
 /// From a trained model to a production endpoint.
 #[derive(Debug, Parser)]
@@ -27,27 +28,24 @@ pub(crate) enum Command {
 #[command(after_help = "Examples:\n  portend serve model.json\n  portend serve churn.mlpkg --port 9000\n  \
                         portend serve models/          # models/fraud/x.mlpkg answers as /deployments/fraud")]
 pub(crate) struct ServeArguments {
-    /// A model file (XGBoost JSON or UBJSON, LightGBM text), a package (.mlpkg, or a directory with portend.json), or
-    /// a directory with one sub-directory per model. Default: the environment's
-    /// PREDICTION_API_MODEL_REPOSITORY_PATH, else /opt/ml/model/
-    pub(crate) path: Option<PathBuf>,
-    /// The address to listen on; 0.0.0.0 for all
-    #[arg(long, default_value = "127.0.0.1")]
-    pub(crate) host: String,
-    /// The port to listen on; 0 takes a free one. The address is printed on standard error
-    #[arg(long, default_value_t = 8080)]
-    pub(crate) port: u16,
-    /// How many requests score at once. Default: the environment's PREDICTION_API_WORKERS, else all cores
-    #[arg(long, value_name = "N")]
-    pub(crate) workers: Option<usize>,
-    /// The target's name in answers, for model files without a package
-    #[arg(long, value_name = "NAME", default_value = "target")]
-    pub(crate) target: String,
     #[command(flatten)]
-    pub(crate) trust: TrustArguments,
-    /// Write no line per request to standard error
-    #[arg(long)]
+    pub(crate) flags: Flags,
+    /// The same as --access-log off
+    #[arg(long, conflicts_with = "access-log", help_heading = "Listening")]
     pub(crate) no_access_log: bool,
+    /// Settings, as TOML; portend.toml in the working directory, else /etc/portend/portend.toml, is read without it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print all settings with their values and where they come from, instead of serving: as a table, or as JSON
+    #[arg(long, value_enum, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "table")]
+    pub(crate) print_config: Option<PrintForm>,
+}
+
+/// How settings are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PrintForm {
+    Table,
+    Json,
 }
 
 /// See it work: serve two bundled models, score bundled rows, show the curl to repeat it

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod configuration;
 mod demo;
 mod package;
 mod serve;

@@ -1,59 +1,121 @@
-//! `portend serve`: settings from flags and environment, then the server until a signal.
+//! `portend serve`: reads the sources of settings, then serves until a signal.
 
-use std::io::{Write, stderr};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write, stderr, stdout};
+use std::path::{Path, PathBuf};
 
-use portend_server::{AccessLogFormat, Config, Server};
+use portend_server::Server;
 
-use crate::arguments::ServeArguments;
+use crate::arguments::{PrintForm, ServeArguments};
+use crate::configuration::{
+    self, ENVIRONMENT_FILE, Effective, Sources, parse_environment_file, parse_portend_file,
+};
 use crate::{CommandError, runtime};
 
-/// Where packages lie in a container of the Portable Prediction Server.
-const DEFAULT_PATH: &str = "/opt/ml/model/";
+/// Where variables lie in a container of the Portable Prediction Server.
+const DEFAULT_ENVIRONMENT_FILE: &str = "/opt/ml/config";
+
+/// The Portend file, where none is named; the first that is there.
+const PORTEND_FILES: [&str; 2] = ["portend.toml", "/etc/portend/portend.toml"];
+
+/// The most bytes of a file of settings that are read.
+const MOST_BYTES: u64 = 1 << 20;
 
 pub(crate) fn run(arguments: &ServeArguments) -> Result<(), CommandError> {
-    let config = config(arguments, |name| std::env::var(name).ok())?;
+    let mut effective = effective(arguments).map_err(CommandError::Setting)?;
+    effective.config.trust = effective.trust.trust(|_| None)?;
+    for line in &effective.notices {
+        _ = writeln!(stderr(), "{line}"); // nobody has to read it
+    }
+    if let Some(form) = arguments.print_config {
+        let text = match form {
+            PrintForm::Table => configuration::table(&effective),
+            PrintForm::Json => configuration::json(&effective),
+        };
+        return stdout().write_all(text.as_bytes()).map_err(CommandError::Print);
+    }
     runtime()?.block_on(async {
-        let server = Server::bind(config).await?;
+        let server = Server::bind(effective.config).await?;
         announce(&server)?;
         Ok(server.run(stop_signal()).await?)
     })
 }
 
-/// Flags before environment before defaults.
-fn config(
-    arguments: &ServeArguments,
-    environment: impl Fn(&str) -> Option<String>,
-) -> Result<Config, CommandError> {
-    let given = |name: &str| environment(name).filter(|value| !value.trim().is_empty());
-    let from_environment = || given("PREDICTION_API_MODEL_REPOSITORY_PATH").map(PathBuf::from);
-    let path = arguments.path.clone().or_else(from_environment).unwrap_or_else(|| DEFAULT_PATH.into());
-    let mut config = Config::new(path);
-    config.host.clone_from(&arguments.host);
-    config.port = arguments.port;
-    config.target.clone_from(&arguments.target);
+/// Reads all sources and lets the configuration be made of them.
+fn effective(arguments: &ServeArguments) -> Result<Effective, String> {
+    let environment = environment()?;
+    let file = environment.get(ENVIRONMENT_FILE).filter(|path| !path.is_empty());
+    let environment_file = match file {
+        Some(path) => Some(named(Path::new(path), ENVIRONMENT_FILE)?),
+        None => found(Path::new(DEFAULT_ENVIRONMENT_FILE))?,
+    };
+    let portend_file = match &arguments.config {
+        Some(path) => Some(named(path, "--config")?),
+        None => PORTEND_FILES.iter().find_map(|path| found(Path::new(path)).transpose()).transpose()?,
+    };
+    let mut flags = arguments.flags.clone();
     if arguments.no_access_log {
-        config.access_log = AccessLogFormat::Off;
+        flags.turn_off_access_log();
     }
-    config.trust = arguments.trust.trust(given)?;
-    if let Some(workers) = arguments.workers {
-        config.workers = checked_workers("--workers", workers)?;
-    } else if let Some(text) = given("PREDICTION_API_WORKERS") {
-        let workers = text.trim().parse().map_err(|_| {
-            CommandError::Setting(format!(
-                "PREDICTION_API_WORKERS is '{text}': a whole number of 1 or more is needed"
-            ))
-        })?;
-        config.workers = checked_workers("PREDICTION_API_WORKERS", workers)?;
-    }
-    Ok(config)
+    let sources = Sources {
+        flags: flags.0,
+        environment,
+        environment_file: parsed(environment_file, parse_environment_file)?,
+        portend_file: parsed(portend_file, parse_portend_file)?,
+    };
+    configuration::resolve(&sources, |path| read(Path::new(path)).map_err(|error| error.to_string()))
 }
 
-fn checked_workers(name: &str, workers: usize) -> Result<usize, CommandError> {
-    if (1..=1024).contains(&workers) {
-        return Ok(workers);
+/// The variables of the process that may be settings.
+fn environment() -> Result<BTreeMap<String, String>, String> {
+    let texts = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+    let ours = texts.filter(|(name, _)| configuration::may_be_setting(name));
+    ours.map(|(name, value)| match value.into_string() {
+        Ok(value) => Ok((name, value)),
+        Err(_) => Err(format!("{name} is not UTF-8")),
+    })
+    .collect()
+}
+
+type Content = (PathBuf, String);
+
+/// A file that must be there, because `by` names it.
+fn named(path: &Path, by: &str) -> Result<Content, String> {
+    let text = read(path).map_err(|error| format!("{by} is '{}': {error}", path.display()))?;
+    Ok((path.to_owned(), text))
+}
+
+/// A file that may be there.
+fn found(path: &Path) -> Result<Option<Content>, String> {
+    match read(path) {
+        Ok(text) => Ok(Some((path.to_owned(), text))),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(format!("{}: {error}", path.display())),
     }
-    Err(CommandError::Setting(format!("{name} is {workers}: a number from 1 to 1024 is needed")))
+}
+
+/// The whole of a small text.
+fn read(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(MOST_BYTES + 1).read_to_string(&mut text)?;
+    match text.len() as u64 > MOST_BYTES {
+        true => Err(std::io::Error::new(ErrorKind::FileTooLarge, "larger than 1 MiB")),
+        false => Ok(text),
+    }
+}
+
+/// The entries of a file, with its path.
+fn parsed<T>(
+    content: Option<Content>,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<Option<(String, T)>, String> {
+    let entries = content.map(|(path, text)| {
+        let path = path.display().to_string();
+        let entries = parse(&text).map_err(|error| format!("{path}: {error}"))?;
+        Ok((path, entries))
+    });
+    entries.transpose()
 }
 
 /// Says where the server listens, in one line that programs may read.
@@ -74,45 +136,5 @@ pub(crate) async fn stop_signal() {
         },
         // Without a handler the signal ends the process anyway.
         Err(_) => _ = tokio::signal::ctrl_c().await,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-    use crate::arguments::{Arguments, Command};
-
-    fn check(arguments: &[&str], environment: &[(&str, &str)], expected: Result<(&str, usize), &str>) {
-        let command = ["portend", "serve"].iter().chain(arguments);
-        let Command::Serve(arguments) = Arguments::parse_from(command).command else { panic!("not serve") };
-        let lookup =
-            |name: &str| environment.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
-        let found = config(&arguments, lookup).map(|c| (c.path.display().to_string(), c.workers));
-        let found = found.map_err(|e| e.to_string());
-        let cores = Config::new(PathBuf::new()).workers;
-        let expected =
-            expected.map(|(path, workers)| (path.to_owned(), if workers == 0 { cores } else { workers }));
-        assert_eq!(found, expected.map_err(str::to_owned));
-    }
-
-    #[test]
-    fn flags_win_over_environment_over_defaults() {
-        check(&[], &[], Ok(("/opt/ml/model/", 0)));
-        let both = [("PREDICTION_API_MODEL_REPOSITORY_PATH", "/m"), ("PREDICTION_API_WORKERS", "3")];
-        check(&[], &both, Ok(("/m", 3)));
-        check(&["x.json", "--workers", "2"], &both, Ok(("x.json", 2)));
-        check(&[], &[("PREDICTION_API_WORKERS", "")], Ok(("/opt/ml/model/", 0)));
-    }
-
-    #[test]
-    fn a_bad_setting_is_named() {
-        check(
-            &[],
-            &[("PREDICTION_API_WORKERS", "many")],
-            Err("PREDICTION_API_WORKERS is 'many': a whole number of 1 or more is needed"),
-        );
-        check(&["--workers", "0"], &[], Err("--workers is 0: a number from 1 to 1024 is needed"));
     }
 }

@@ -118,17 +118,17 @@ fn settings_that_cannot_be_used_are_named() {
     let fraud = repository("examples/demo/fraud");
     let workers = |text| [("PREDICTION_API_WORKERS", text)];
     check_refused(&fraud, &[], &workers("x"), 64, {
-        "portend: PREDICTION_API_WORKERS is 'x': a whole number of 1 or more is needed"
+        "portend: PREDICTION_API_WORKERS is 'x': a whole number from 1 to 1024 is needed, for instance 8"
     });
     check_refused(&fraud, &[], &workers("0"), 64, {
-        "portend: PREDICTION_API_WORKERS is 0: a number from 1 to 1024 is needed"
+        "portend: PREDICTION_API_WORKERS is '0': a whole number from 1 to 1024 is needed, for instance 8"
     });
     check_refused(
         &fraud,
         &["--workers", "0"],
         &[],
         64,
-        "portend: --workers is 0: a number from 1 to 1024 is needed",
+        "portend: --workers is '0': a whole number from 1 to 1024 is needed, for instance 8",
     );
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();

@@ -5,6 +5,7 @@
 mod arrows;
 mod bad_inputs;
 mod command_line;
+mod configuration;
 mod connection;
 mod documents;
 mod memory;

@@ -305,7 +305,7 @@ fn settings_of_signatures_that_cannot_be_used_are_named() {
         (
             &[],
             &[("PORTEND_SIGNATURE_POLICY", "on")],
-            "PORTEND_SIGNATURE_POLICY is 'on': off, warn or require is needed",
+            "PORTEND_SIGNATURE_POLICY is 'on': one of off, warn, require is needed, for instance warn",
         ),
         (&["--public-key", "none.pem"], &[], "public key none.pem: No such file or directory (os error 2)"),
     ] {

@@ -17,15 +17,20 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The binary under test, with none of the settings that the developer's shell may hold.
 pub(crate) fn portend() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portend"));
-    for name in [
-        "PREDICTION_API_MODEL_REPOSITORY_PATH",
-        "PREDICTION_API_WORKERS",
-        "PORTEND_SIGNATURE_POLICY",
-        "PORTEND_SIGNATURE_PUBLIC_KEYS",
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let prefixes = [
+        "PREDICTION_API_",
+        "PORTABLE_",
+        "PORTEND_",
+        "MONITORING_",
+        "MLOPS_",
+        "PYTHON3_",
         "SOURCE_DATE_EPOCH",
-    ] {
+    ];
+    names.filter(|name| prefixes.iter().any(|prefix| name.starts_with(prefix))).for_each(|name| {
         command.env_remove(name);
-    }
+    });
+    command.env("PORTEND_ENVIRONMENT_FILE", "/dev/null");
     command.stdin(Stdio::null());
     command
 }

@@ -1,0 +1,165 @@
+//! The configuration of `portend serve`: what can be set (`settings.rs`, `monitoring.rs`), where it may stand
+//! (`sources.rs`, `flags.rs`), what it may be (`values.rs`), and how it is shown (`print.rs`). Nothing here reads a
+//! file or the environment; `serve.rs` does.
+
+mod draft;
+mod flags;
+mod form;
+mod monitoring;
+#[cfg(test)]
+mod page;
+mod print;
+mod settings;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::net::IpAddr;
+
+use draft::Draft;
+use portend_server::Config;
+
+pub(crate) use flags::Flags;
+pub(crate) use print::{json, table};
+use settings::{Setting, Unset, settings};
+use sources::Origin;
+pub(crate) use sources::{Sources, may_be_setting, parse_environment_file, parse_portend_file};
+use values::{Given, Value};
+
+use crate::package::arguments::TrustArguments;
+
+/// Names another file of variables than the default one.
+pub(crate) const ENVIRONMENT_FILE: &str = "PORTEND_ENVIRONMENT_FILE";
+
+/// What holds, and where it comes from.
+pub(crate) struct Effective {
+    pub(crate) config: Config,
+    /// Key files are not read yet.
+    pub(crate) trust: TrustArguments,
+    entries: Vec<Entry>,
+    /// Lines that the operator should see.
+    pub(crate) notices: Vec<String>,
+}
+
+struct Entry {
+    setting: &'static Setting,
+    value: Option<Value>,
+    origin: Origin,
+}
+
+/// Takes each setting from the source that wins and checks them all. `read` gives the text of a file that a setting
+/// names. The error has a line for each setting that cannot be used.
+pub(crate) fn resolve(
+    sources: &Sources,
+    read: impl Fn(&str) -> Result<String, String>,
+) -> Result<Effective, String> {
+    let mut draft = Draft::new();
+    let mut entries = Vec::new();
+    let mut wrong = Vec::new();
+    for setting in settings() {
+        let Some((given, origin)) = sources.find(setting) else { continue };
+        match apply(setting, &given, &origin, &mut draft) {
+            Ok(value) => entries.push(Entry { setting, value: Some(value), origin }),
+            Err(error) => wrong.push(error),
+        }
+    }
+    let explicit = entries.len();
+    let unset: Vec<_> =
+        settings().filter(|setting| entries.iter().all(|entry| entry.setting.name != setting.name)).collect();
+    // after all that is set: some defaults follow from it
+    for setting in unset {
+        let value = default(setting, &mut draft);
+        entries.push(Entry { setting, value, origin: Origin::Default });
+    }
+    let set = |name: &str| {
+        let entry = entries[..explicit].iter().find(|entry| entry.setting.name == name);
+        entry.map(|entry| entry.origin.to_string())
+    };
+    wrong.extend(draft.finish(&set, read));
+    if !wrong.is_empty() {
+        return Err(wrong.join("\n"));
+    }
+    let place = |entry: &Entry| settings().position(|setting| setting.name == entry.setting.name);
+    entries.sort_by_key(place);
+    let notices = notices(&draft, sources, &entries);
+    Ok(Effective { config: draft.config, trust: draft.trust, entries, notices })
+}
+
+fn apply(setting: &Setting, given: &Given, origin: &Origin, draft: &mut Draft) -> Result<Value, String> {
+    if setting.secret && matches!(origin, Origin::Flag(_)) && shown(given).contains("-----BEGIN") {
+        return Err(format!(
+            "{origin} takes a path: others on this machine can read what a command is given"
+        ));
+    }
+    setting.kind.apply(given, draft).map_err(|needed| match setting.secret {
+        true => format!("{origin} is not usable (it is secret and not shown): {needed}"),
+        false => {
+            format!("{origin} is '{}': {needed}, for instance {}", shortened(&shown(given)), setting.example)
+        }
+    })
+}
+
+fn shown(given: &Given) -> String {
+    match given {
+        Given::One(text) => text.clone(),
+        Given::Many(texts) => texts.join(" "),
+    }
+}
+
+/// The start of a text, on one line.
+fn shortened(text: &str) -> String {
+    const MOST: usize = 80;
+    let start: String = text.chars().take(MOST).flat_map(char::escape_debug).collect();
+    if text.chars().nth(MOST).is_some() { format!("{start}…") } else { start }
+}
+
+/// Applies a default, whose text the table has; a test applies all of them.
+fn default(setting: &Setting, draft: &mut Draft) -> Option<Value> {
+    let text = match setting.default {
+        Unset::Is(text) => Some(text.to_owned()),
+        Unset::Nothing => None,
+        Unset::Follows(_, follow) => follow(draft),
+    };
+    setting.kind.apply(&Given::One(text?), draft).ok()
+}
+
+fn notices(draft: &Draft, sources: &Sources, entries: &[Entry]) -> Vec<String> {
+    let config = &draft.config;
+    let mut lines = Vec::new();
+    let unknown = sources.unknown();
+    if !unknown.is_empty() {
+        lines.push(format!("warning: there are no such settings, they are ignored: {}", unknown.join(", ")));
+    }
+    if !is_loopback(&config.host) && !config.read_only && config.token.is_none() {
+        lines.push(format!(
+            "warning: whoever reaches {} may score, upload and delete models: set a token (PORTEND_TOKEN, \
+             --token-file) or --read-only",
+            config.host
+        ));
+    }
+    if draft.monitoring {
+        lines.push(
+            "WARNING: PREDICTION_API_MONITORING_ENABLED is true, but predictions are NOT recorded: monitoring records \
+             are not yet spooled"
+                .to_owned(),
+        );
+    }
+    if draft.agent {
+        lines.push(
+            "WARNING: MONITORING_AGENT is true, but there is no agent yet: nothing is reported".to_owned(),
+        );
+    }
+    let ignored = entries.iter().filter(|entry| {
+        let without = monitoring::WITHOUT_EFFECT.iter().any(|setting| setting.name == entry.setting.name);
+        without && entry.origin != Origin::Default
+    });
+    lines.extend(ignored.map(|entry| format!("{} has no meaning here and is ignored", entry.origin)));
+    lines
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}

@@ -1,0 +1,346 @@
+//! Settings of the real binary: what `--print-config` tells of each variable and flag, what is refused and how, which
+//! source wins, and that a secret is never printed.
+
+use std::fs;
+use std::io::pipe;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use crate::repository;
+use crate::running_server::{RunningServer, portend};
+
+const SECRET: &str = "sesame-5417";
+
+fn serve(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+    let mut command = portend();
+    command.arg("serve").args(arguments).envs(environment.iter().copied());
+    command
+}
+
+/// Exit code, standard output, standard error.
+fn ended(mut command: Command) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+fn printed(command: Command) -> Value {
+    let (code, stdout, stderr) = ended(command);
+    assert_eq!(code, Some(0), "{stderr}");
+    serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}"))
+}
+
+/// Variable, a value, the setting it is printed as, with which value; and a value that is refused, if there is one.
+type Row = (&'static str, &'static str, &'static str, Value, Option<&'static str>);
+
+const PEM: &str = "-----BEGIN X-----\nsesame-5417\n-----END X-----";
+
+fn of_the_data_plane() -> Vec<Row> {
+    vec![
+        ("PREDICTION_API_WORKERS", " 3 ", "workers", json!(3), Some("0")),
+        ("PREDICTION_API_MODEL_REPOSITORY_PATH", "/models", "path", json!("/models"), None),
+        ("PREDICTION_API_PRELOAD_MODELS_ENABLED", "Y", "preload", json!(true), Some("maybe")),
+        ("PREDICTION_API_SCORING_MODEL_CACHE_MAXSIZE", "4", "cache-models", json!(4), Some("-1")),
+        (
+            "PREDICTION_API_DEPLOYED_MODEL_RESOLVER_CACHE_TTL_SEC",
+            "0",
+            "repository-ttl",
+            json!(0),
+            Some("soon"),
+        ),
+        (
+            "PREDICTION_API_DEPLOYED_MODEL_RESOLVER_CACHE_TTL_SEC",
+            "99999999999999999999999999",
+            "repository-ttl",
+            json!(3_153_600_000_u64),
+            None,
+        ),
+        ("PREDICTION_API_TLS_ENABLED", "NO", "tls", json!(false), Some("on")),
+        ("PREDICTION_API_TLS_CERTIFICATE", "a.pem", "tls-certificate", json!("a.pem"), None),
+        ("PREDICTION_API_TLS_CERTIFICATE", PEM, "tls-certificate", json!("***"), None),
+        ("PREDICTION_API_TLS_CERTIFICATE_KEY", PEM, "tls-certificate-key", json!("***"), None),
+        (
+            "PREDICTION_API_TLS_CERTIFICATE_KEY_PASSWORD",
+            SECRET,
+            "tls-certificate-key-password",
+            json!("***"),
+            None,
+        ),
+        ("PREDICTION_API_TLS_PROTOCOLS", "TLSv1.3", "tls-protocols", json!("TLSv1.3"), None),
+        ("PREDICTION_API_TLS_CIPHERS", "A:B", "tls-ciphers", json!("A:B"), None),
+        ("PREDICTION_API_RPC_DUAL_COMPUTE_ENABLED", "1", "rpc-dual-compute-enabled", json!(true), Some("2")),
+        ("PYTHON3_SERVICES", "n", "python3-services", json!(false), Some("3")),
+        ("PORTEND_TARGET", "churn", "target", json!("churn"), None),
+        ("PORTEND_CACHE_BYTES", "2GiB", "cache-bytes", json!(2_u64 << 30), Some("2G")),
+        ("PORTEND_HOST", "::1", "host", json!("::1"), Some("localhost:80")),
+        ("PORTEND_PORT", "0", "port", json!(0), Some("65536")),
+        ("PORTEND_ACCESS_LOG", "JSON", "access-log", json!("json"), Some("none")),
+        ("PORTEND_TOKEN", SECRET, "token", json!("***"), None),
+        ("PORTEND_READ_ONLY", "true", "read-only", json!(true), Some("ro")),
+        ("PORTEND_CORS", "http://a,http://b", "cors", json!(["http://a", "http://b"]), Some("a.example")),
+        ("PORTEND_QUEUE", "0", "queue", json!(0), Some("many")),
+        ("PORTEND_BODY_LIMIT", "100 MiB", "body-limit", json!(100 << 20), Some("1KiB")),
+        ("PORTEND_BODIES_LIMIT", "52428800", "bodies-limit", json!(52_428_800), Some("half")),
+        ("PORTEND_BODY_RATE", "10kB", "body-rate", json!(10_000), Some("0")),
+        ("PORTEND_UPLOAD_LIMIT", "512MiB", "upload-limit", json!(512 << 20), Some("-5")),
+        ("PORTEND_HEADER_TIMEOUT", "1m", "header-timeout", json!(60), Some("0")),
+        ("PORTEND_DRAIN_TIMEOUT", "250ms", "drain-timeout", json!(0.25), Some("2 weeks")),
+    ]
+}
+
+fn of_monitoring() -> Vec<Row> {
+    vec![
+        ("PREDICTION_API_MONITORING_ENABLED", "TRUE", "monitoring-enabled", json!(true), Some("y es")),
+        (
+            "PREDICTION_API_MONITORING_SETTINGS",
+            "a=b;c=d=sesame-5417",
+            "monitoring-settings",
+            json!("***"),
+            Some(SECRET),
+        ),
+        (
+            "PORTABLE_PREDICTION_API_MONITORING_SETTINGS",
+            "a=sesame-5417",
+            "monitoring-settings",
+            json!("***"),
+            Some(SECRET),
+        ),
+        ("MONITORING_AGENT", "no", "monitoring-agent", json!(false), Some("agent")),
+        (
+            "MONITORING_AGENT_DATAROBOT_APP_URL",
+            "https://a",
+            "monitoring-agent-app-url",
+            json!("https://a"),
+            Some("a"),
+        ),
+        (
+            "MONITORING_AGENT_DATAROBOT_APP_TOKEN",
+            SECRET,
+            "monitoring-agent-app-token",
+            json!("***"),
+            Some("sesame 5417"),
+        ),
+        ("MLOPS_DEPLOYMENT_ID", "5fc9", "mlops-deployment-id", json!("5fc9"), None),
+        ("MLOPS_MODEL_ID", "5fae", "mlops-model-id", json!("5fae"), None),
+        ("MLOPS_ASSOCIATION_ID_COLUMN", "id", "mlops-association-id-column", json!("id"), None),
+        (
+            "MLOPS_ASSOCIATION_ID_ALLOW_MISSING_VALUES",
+            "yes",
+            "mlops-association-id-allow-missing-values",
+            json!(true),
+            Some("nil"),
+        ),
+        ("MLOPS_SPOOLER_TYPE", "sqs", "mlops-spooler-type", json!("SQS"), Some("FTP")),
+        ("MLOPS_MAX_FEATURES_TO_MONITOR", "25", "mlops-max-features-to-monitor", json!(25), Some("301")),
+        ("MLOPS_SERVICE_URL", "http://a:1/b", "mlops-service-url", json!("http://a:1/b"), Some("ftp://a")),
+        ("MLOPS_API_TOKEN", SECRET, "mlops-api-token", json!("***"), Some("sesame 5417")),
+        ("MLOPS_AGENT_CONFIG_YAML", "/a.yaml", "mlops-agent-config-yaml", json!("/a.yaml"), None),
+        ("MLOPS_AGENT_LOG_DIR", "/a", "mlops-agent-log-dir", json!("/a"), None),
+        ("MLOPS_AGENT_TMP_DIR", "/a", "mlops-agent-tmp-dir", json!("/a"), None),
+    ]
+}
+
+#[test]
+fn every_variable_takes_effect_or_is_refused_by_name() {
+    let rows: Vec<_> = of_the_data_plane().into_iter().chain(of_monitoring()).collect();
+    for (variable, value, setting, expected, bad) in &rows {
+        let found = printed(serve(&["--print-config=json"], &[(variable, value)]));
+        let expected = json!({ "value": expected, "origin": "environment", "key": variable });
+        assert_eq!(found[setting], expected, "{variable}={value}");
+        let Some(bad) = bad else { continue };
+        let (code, stdout, stderr) = ended(serve(&["/no/such/model"], &[(variable, bad)]));
+        let secret = expected["value"] == "***";
+        let told = match secret {
+            true => format!("portend: {variable} is not usable (it is secret and not shown): "),
+            false => format!("portend: {variable} is '{bad}': "),
+        };
+        assert_eq!((code, stdout.as_str()), (Some(64), ""), "{variable}={bad}: {stderr}");
+        assert!(stderr.starts_with(&told) && stderr.contains(" is needed"), "{stderr}");
+        assert!(!stderr.contains("5417"), "{stderr}");
+    }
+    // the table of the program has no variable that this one lacks
+    let all = printed(serve(&["--print-config=json"], &[]));
+    let without = ["token-file", "signature-policy", "public-key"]; // below, and in package_sign.rs
+    for name in all.as_object().unwrap().keys().filter(|name| !without.contains(&name.as_str())) {
+        assert!(rows.iter().any(|row| row.2 == name), "{name} is not tested");
+    }
+}
+
+#[test]
+fn defaults_are_those_of_the_reference() {
+    let found = printed(serve(&["--print-config=json"], &[]));
+    let value = |name: &str| found[name]["value"].clone();
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let expected = [
+        ("path", json!("/opt/ml/model/")),
+        ("workers", json!(cores)),
+        ("host", json!("127.0.0.1")),
+        ("port", json!(8080)),
+        ("cache-models", json!(null)),
+        ("cache-bytes", json!(4_u64 << 30)),
+        ("repository-ttl", json!(60)),
+        ("preload", json!(null)),
+        ("tls", json!(false)),
+        ("body-limit", json!(50 << 20)),
+        ("access-log", json!("text")),
+        ("cors", json!([])),
+    ];
+    for (name, expected) in expected {
+        assert_eq!((value(name), &found[name]["origin"]), (expected, &json!("default")), "{name}");
+    }
+    let tls = [("PREDICTION_API_TLS_ENABLED", "true")];
+    assert_eq!(printed(serve(&["--print-config=json"], &tls))["port"]["value"], 8443);
+    let count = [("PREDICTION_API_SCORING_MODEL_CACHE_MAXSIZE", "4")];
+    assert_eq!(printed(serve(&["--print-config=json"], &count))["cache-bytes"]["value"], json!(null));
+}
+
+#[test]
+fn the_first_of_five_sources_wins() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (variables, named) = (path("config"), path("named.toml"));
+    fs::write(&variables, "# of this image\nPREDICTION_API_WORKERS=\"4\"\n").unwrap();
+    fs::write(&named, "workers = 3\n").unwrap();
+    fs::write(path("portend.toml"), "workers = 2\n").unwrap();
+    let variables = ("PORTEND_ENVIRONMENT_FILE", variables.as_str());
+    let check = |arguments: &[&str], environment: &[(&str, &str)], expected: Value| {
+        let arguments = [&["--print-config=json"], arguments].concat();
+        let mut command = serve(&arguments, environment);
+        command.current_dir(&folder);
+        let found = printed(command)["workers"].take();
+        assert_eq!(found, expected, "{arguments:?} {environment:?}");
+    };
+    let five = [("PREDICTION_API_WORKERS", "5"), variables];
+    let config = ["--config", &named];
+    check(
+        &["--workers=6", config[0], config[1]],
+        &five,
+        json!({"value": 6, "origin": "flag", "key": "--workers"}),
+    );
+    check(&config, &five, json!({"value": 5, "origin": "environment", "key": "PREDICTION_API_WORKERS"}));
+    check(&config, &five[1..], json!({"value": 4, "origin": variables.1, "key": "PREDICTION_API_WORKERS"}));
+    check(&config, &[], json!({"value": 3, "origin": named, "key": "workers"}));
+    check(&[], &[], json!({"value": 2, "origin": "portend.toml", "key": "workers"}));
+}
+
+#[test]
+fn files_of_settings_that_cannot_be_used_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let path = path.to_str().unwrap();
+    let check = |text: &[u8], by: &str, expected: &str| {
+        fs::write(path, text).unwrap();
+        let command = match by {
+            "--config" => serve(&["--config", path], &[]),
+            _ => serve(&[], &[("PORTEND_ENVIRONMENT_FILE", path)]),
+        };
+        let (code, stdout, stderr) = ended(command);
+        assert_eq!((code, stdout.as_str()), (Some(64), ""), "{stderr}");
+        let stderr = stderr.replace(path, "FILE");
+        assert!(stderr.starts_with(expected) && !stderr.contains(SECRET), "{stderr}");
+    };
+    check(b"PORTEND_TOKEN sesame-5417", "", "portend: FILE: line 1: KEY=value is needed\n");
+    check(
+        b"PORTEND_PORT=x",
+        "",
+        "portend: PORTEND_PORT in FILE is 'x': a whole number from 0 to 65535 is needed",
+    );
+    check(b"\xff", "", "portend: PORTEND_ENVIRONMENT_FILE is 'FILE': stream did not contain valid UTF-8");
+    check(&vec![b'\n'; 2 << 20], "", "portend: PORTEND_ENVIRONMENT_FILE is 'FILE': larger than 1 MiB");
+    check(b"port = 8080\ntoken = sesame-5417", "--config", "portend: FILE: line 2: not TOML: ");
+    check(b"prot = 8080", "--config", "portend: FILE: there is no setting 'prot'\n");
+    check(
+        b"port = true",
+        "--config",
+        "portend: port in FILE is 'true': a whole number from 0 to 65535 is needed",
+    );
+    check(b"port = [\"1\"]", "--config", "portend: port in FILE is '1': a whole number");
+    check(b"token = \"sesame-5417 \"", "--config", "portend: token in FILE is not usable (it is secret");
+    let (code, _, stderr) = ended(serve(&["--config", "/no/such.toml"], &[]));
+    let told = "portend: --config is '/no/such.toml': No such file or directory (os error 2)\n";
+    assert_eq!((code, stderr.as_str()), (Some(64), told));
+}
+
+#[test]
+fn a_token_comes_from_a_file_and_is_printed_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let path = file.to_str().unwrap();
+    fs::write(&file, format!("{SECRET}\n")).unwrap();
+    let found = printed(serve(&["--print-config=json", "--token-file", path], &[]));
+    assert_eq!(found["token-file"], json!({"value": path, "origin": "flag", "key": "--token-file"}));
+    fs::write(&file, format!("{SECRET} {SECRET}")).unwrap();
+    let (code, _, stderr) = ended(serve(&["--token-file", path], &[]));
+    assert!(
+        code == Some(64) && stderr.contains("the file must hold") && !stderr.contains(SECRET),
+        "{stderr}"
+    );
+    let (code, _, stderr) = ended(serve(&["--token", SECRET], &[]));
+    assert_eq!(code, Some(2), "there is no such flag: {stderr}");
+}
+
+#[test]
+fn secrets_are_in_no_table_and_no_log() {
+    let secrets: Vec<_> =
+        of_the_data_plane().into_iter().chain(of_monitoring()).filter(|row| row.3 == json!("***")).collect();
+    let mut environment: Vec<_> = secrets.iter().map(|row| (row.0, row.1)).collect();
+    environment.push(("PREDICTION_API_MONITORING_ENABLED", "true"));
+    let (code, table, stderr) = ended(serve(&["--print-config", "--host", "0.0.0.0"], &environment));
+    assert_eq!(code, Some(0), "{stderr}");
+    assert_eq!(table.matches("***").count(), 7, "{table}");
+    let mut command = serve(&["--port", "0"], &environment);
+    command.arg(repository("examples/demo/fraud"));
+    let server = RunningServer::start(command);
+    server.get(&format!("/ping?token={SECRET}"));
+    let log = server.stop();
+    assert!(!(table + &stderr + &log).contains("5417"), "{log}");
+}
+
+#[test]
+fn the_table_has_a_line_for_each_setting() {
+    let (code, table, stderr) = ended(serve(&["--print-config", "models", "--no-access-log"], &[]));
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    let line = |name: &str| {
+        let line = table.lines().find(|line| line.split(' ').next() == Some(name)).unwrap_or_default();
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(line("SETTING"), "SETTING VALUE ORIGIN");
+    assert_eq!(line("path"), "path models flag PATH");
+    assert_eq!(line("access-log"), "access-log off flag --access-log");
+    assert_eq!(line("body-limit"), "body-limit 50MiB default");
+    assert_eq!(line("preload"), "preload (true for one model, false for a repository) default");
+    assert_eq!(line("mlops-model-id"), "", "what has no effect is left out unless it is set");
+    let (reader, writer) = pipe().unwrap();
+    drop(reader);
+    let status = serve(&["--print-config"], &[]).stdout(writer).status().unwrap();
+    assert_eq!(status.code(), Some(141));
+}
+
+#[test]
+fn what_is_open_unknown_ignored_or_not_there_yet_is_said_once_at_the_start() {
+    let fraud = repository("examples/demo/fraud");
+    let log = |arguments: &[&str], environment: &[(&str, &str)]| {
+        let mut command = serve(&[arguments, &["--port", "0", "--access-log=off"]].concat(), environment);
+        command.arg(Path::new(&fraud));
+        let log = RunningServer::start(command).stop();
+        log.lines().filter(|line| !line.starts_with("listening on ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(log(&[], &[]), [""; 0]);
+    assert_eq!(
+        log(&[], &[("PREDICTION_API_WORKER", "1"), ("PORTEND_TOKN", SECRET)]),
+        ["warning: there are no such settings, they are ignored: PORTEND_TOKN, PREDICTION_API_WORKER"]
+    );
+    assert_eq!(
+        log(&[], &[("PREDICTION_API_MONITORING_ENABLED", "true")]),
+        [
+            "WARNING: PREDICTION_API_MONITORING_ENABLED is true, but predictions are NOT recorded: monitoring records are \
+         not yet spooled"
+        ]
+    );
+    assert_eq!(
+        log(&[], &[("PYTHON3_SERVICES", "true")]),
+        ["PYTHON3_SERVICES has no meaning here and is ignored"]
+    );
+    assert_eq!(log(&[], &[("PORTEND_PORT", "tcp://10.0.0.1:8080")]), [""; 0]);
+}
