@@ -30,9 +30,10 @@ pub(crate) struct ServeArguments {
     /// The address to listen on; 0.0.0.0 for all
     #[arg(long, default_value = "127.0.0.1")]
     pub(crate) host: String,
-    /// The port to listen on; 0 takes a free one. The address is printed on standard error
-    #[arg(long, default_value_t = 8080)]
-    pub(crate) port: u16,
+    /// The port to listen on; 0 takes a free one. The address is printed on standard error. Default: 8080, or 8443
+    /// with HTTPS
+    #[arg(long)]
+    pub(crate) port: Option<u16>,
     /// How many requests score at once. Default: the environment's PREDICTION_API_WORKERS, else all cores
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<usize>,

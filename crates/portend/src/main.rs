@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 fn fail(error: &CommandError) -> ExitCode {
     let code = match error {
         CommandError::Print(source) if source.kind() == ErrorKind::BrokenPipe => return ExitCode::from(141),
-        CommandError::Setting(_) => 64,
+        CommandError::Setting(_) | CommandError::Start(StartError::Tls(_)) => 64,
         _ => 1,
     };
     _ = writeln!(stderr(), "portend: {error}");

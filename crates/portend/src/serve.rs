@@ -3,7 +3,7 @@
 use std::io::{Write, stderr};
 use std::path::PathBuf;
 
-use portend_server::{AccessLogFormat, Config, Server};
+use portend_server::{AccessLogFormat, Config, Secret, Server, TlsConfig};
 
 use crate::arguments::ServeArguments;
 use crate::{CommandError, runtime};
@@ -30,7 +30,8 @@ fn config(
     let path = arguments.path.clone().or_else(from_environment).unwrap_or_else(|| DEFAULT_PATH.into());
     let mut config = Config::new(path);
     config.host.clone_from(&arguments.host);
-    config.port = arguments.port;
+    config.tls = tls(given)?;
+    config.port = arguments.port.unwrap_or(if config.tls.is_some() { 8443 } else { 8080 });
     config.target.clone_from(&arguments.target);
     if arguments.no_access_log {
         config.access_log = AccessLogFormat::Off;
@@ -48,6 +49,28 @@ fn config(
     Ok(config)
 }
 
+/// HTTPS as the environment asks for it; the other variables have no effect while the first is not true.
+fn tls(given: impl Fn(&str) -> Option<String>) -> Result<Option<TlsConfig>, CommandError> {
+    const ENABLED: &str = "PREDICTION_API_TLS_ENABLED";
+    let enabled = given(ENABLED).unwrap_or_default();
+    match enabled.trim().to_ascii_lowercase().as_str() {
+        "true" | "yes" | "y" | "1" => {}
+        "" | "false" | "no" | "n" | "0" => return Ok(None),
+        _ => {
+            let problem = "one of true, yes, y, 1, false, no, n and 0 is needed";
+            return Err(CommandError::Setting(format!("{ENABLED} is '{enabled}': {problem}")));
+        }
+    }
+    let text = |name| given(name).unwrap_or_default();
+    Ok(Some(TlsConfig {
+        certificate: text("PREDICTION_API_TLS_CERTIFICATE"),
+        key: Secret(text("PREDICTION_API_TLS_CERTIFICATE_KEY")),
+        key_password: given("PREDICTION_API_TLS_CERTIFICATE_KEY_PASSWORD").map(Secret),
+        protocols: text("PREDICTION_API_TLS_PROTOCOLS"),
+        ciphers: text("PREDICTION_API_TLS_CIPHERS"),
+    }))
+}
+
 fn checked_workers(name: &str, workers: usize) -> Result<usize, CommandError> {
     if (1..=1024).contains(&workers) {
         return Ok(workers);
@@ -59,7 +82,7 @@ fn checked_workers(name: &str, workers: usize) -> Result<usize, CommandError> {
 pub(crate) fn announce(server: &Server) -> Result<(), CommandError> {
     let address =
         server.address().map_err(|source| CommandError::Io { what: "the address cannot be told", source })?;
-    _ = writeln!(stderr(), "listening on http://{address}"); // nobody has to read it
+    _ = writeln!(stderr(), "listening on {}://{address}", server.scheme()); // nobody has to read it
     Ok(())
 }
 
@@ -106,7 +129,38 @@ mod tests {
     }
 
     #[test]
+    fn https_is_on_only_when_it_is_asked_for_and_has_a_port_of_its_own() {
+        for (word, port, given) in [
+            ("true", &[][..], Some(8443)),
+            ("YES", &[], Some(8443)),
+            ("y", &["--port", "9000"], Some(9000)),
+            ("1", &["--port", "0"], Some(0)),
+            ("No", &[], None),
+            ("", &[], None),
+            ("0", &[], None),
+        ] {
+            let command = ["portend", "serve"].iter().chain(port);
+            let Command::Serve(arguments) = Arguments::parse_from(command).command else {
+                panic!("not serve")
+            };
+            let environment = |name: &str| match name {
+                "PREDICTION_API_TLS_ENABLED" => Some(word.to_owned()),
+                "PREDICTION_API_TLS_CERTIFICATE" => Some("C".to_owned()),
+                _ => None,
+            };
+            let config = config(&arguments, environment).unwrap();
+            let tls = config.tls.map(|tls| (config.port, tls.certificate));
+            assert_eq!(tls, given.map(|port| (port, "C".to_owned())), "{word}");
+        }
+    }
+
+    #[test]
     fn a_bad_setting_is_named() {
+        check(
+            &[],
+            &[("PREDICTION_API_TLS_ENABLED", "on")],
+            Err("PREDICTION_API_TLS_ENABLED is 'on': one of true, yes, y, 1, false, no, n and 0 is needed"),
+        );
         check(
             &[],
             &[("PREDICTION_API_WORKERS", "many")],

@@ -10,12 +10,15 @@ mod decimal;
 mod error;
 mod http;
 mod listen;
+mod opening;
 mod protocol;
 mod repository;
 mod score;
+mod tls;
 mod unread;
 
 pub use config::{AccessLogFormat, CacheLimits, Config, Secret, TlsConfig};
 pub use http::{App, HttpService};
 pub use listen::Server;
 pub use repository::StartError;
+pub use tls::TlsError;
