@@ -175,14 +175,20 @@ fn keys_of_every_form_serve_predictions() {
 }
 
 #[test]
-fn settings_may_name_files_and_hold_line_breaks_spelt_out() {
+fn settings_may_name_files_and_have_line_breaks_of_any_kind() {
     let Some(folder) = authority() else { return };
+    folder.openssl("ec -aes256 -passout pass:PASSPHRASE -in p256.pem -out old.pem");
     let chain = folder.text("p256.crt") + &folder.text("ca.crt");
-    let escaped = [chain, folder.text("p256.pem")].map(|text| text.trim().replace('\n', "\\n"));
     let path = folder.path("p256.crt");
-    for (certificate, key) in [(path.to_str().unwrap(), "p256.pem"), (&escaped[0], &escaped[1])] {
-        let server = folder.serve(&[("CERTIFICATE", certificate), ("CERTIFICATE_KEY", key)]);
-        server.stop();
+    let with = |line_break: &str| {
+        [&chain, &folder.text("old.pem")].map(|text| text.trim().replace('\n', line_break))
+    };
+    let (spelt_out, windows) = (with("\\n"), with("\r\n"));
+    for (certificate, key) in
+        [(path.to_str().unwrap(), "old.pem"), (&spelt_out[0], &spelt_out[1]), (&windows[0], &windows[1])]
+    {
+        let both = [("CERTIFICATE", certificate), ("CERTIFICATE_KEY", key)];
+        folder.serve(&[&both[..], &[("CERTIFICATE_KEY_PASSWORD", PASSPHRASE)]].concat()).stop();
     }
 }
 
