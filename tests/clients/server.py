@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import http.client
+import os
 import re
 import subprocess
 import sys
@@ -28,16 +29,17 @@ def expect_close(what, found, wanted, relative):
 
 
 @contextlib.contextmanager
-def serving(binary, path):
-    """Serve a path on a free port of loopback; gives the port."""
+def serving(binary, path, **settings):
+    """Serve a path on a free port of loopback, with settings in the environment; gives the port."""
     command = [binary, "serve", path, "--host", "127.0.0.1", "--port", "0"]
-    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    environment = os.environ | settings
+    server = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     lines, ports = [], Queue()
 
     def listen():  # to the end: a server whose standard error is full would hang
         for line in server.stderr:
             lines.append(line)
-            if found := re.search(r"listening on http://127\.0\.0\.1:(\d+)", line):
+            if found := re.search(r"listening on https?://127\.0\.0\.1:(\d+)", line):
                 ports.put(int(found[1]))
 
     listener = threading.Thread(target=listen)

@@ -62,7 +62,7 @@ fn main() -> ExitCode {
 fn fail(error: &CommandError) -> ExitCode {
     let code = match error {
         CommandError::Print(source) if source.kind() == ErrorKind::BrokenPipe => return ExitCode::from(141),
-        CommandError::Setting(_) => 64,
+        CommandError::Setting(_) | CommandError::Start(StartError::Tls(_)) => 64,
         CommandError::Incomparable(_) => 2,
         _ => 1,
     };

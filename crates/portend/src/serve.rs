@@ -122,7 +122,7 @@ fn parsed<T>(
 pub(crate) fn announce(server: &Server) -> Result<(), CommandError> {
     let address =
         server.address().map_err(|source| CommandError::Io { what: "the address cannot be told", source })?;
-    _ = writeln!(stderr(), "listening on http://{address}"); // nobody has to read it
+    _ = writeln!(stderr(), "listening on {}://{address}", server.scheme()); // nobody has to read it
     Ok(())
 }
 

@@ -72,12 +72,12 @@ pub struct CacheLimits {
     pub bytes: u64,
 }
 
-/// HTTPS as it was asked for; `tls.rs` checks it.
+/// HTTPS as it was asked for; `tls/` checks it.
 #[derive(Debug, Clone)]
 pub struct TlsConfig {
-    /// The certificate and its chain, PEM.
+    /// The certificate and its chain, PEM; a text without `-----BEGIN` is the path of a PEM file.
     pub certificate: String,
-    /// Its private key, PEM.
+    /// Its private key, PEM, or the path of a PEM file.
     pub key: Secret,
     /// What an encrypted key is opened with.
     pub key_password: Option<Secret>,

@@ -12,14 +12,17 @@ mod decimal;
 mod error;
 mod http;
 mod listen;
+mod opening;
 mod protocol;
 mod repository;
 mod request_id;
 mod score;
 mod stall;
+mod tls;
 mod unread;
 
 pub use config::{AccessLogFormat, CacheLimits, Config, Secret, TlsConfig};
 pub use http::{App, HttpService};
 pub use listen::Server;
 pub use repository::StartError;
+pub use tls::TlsError;

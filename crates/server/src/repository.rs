@@ -11,6 +11,7 @@ use portend_model::package::Trust;
 use portend_model::{LoadError, Model, Package};
 
 use crate::error::ServerError;
+use crate::tls::TlsError;
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,9 @@ pub enum StartError {
     /// The one model cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// HTTPS cannot be served as it was asked for.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {

@@ -8,6 +8,7 @@ mod command_line;
 mod configuration;
 mod connection;
 mod documents;
+mod https;
 mod memory;
 mod numbers;
 mod output_nobody_reads;
@@ -20,6 +21,7 @@ mod running_server;
 mod scenarios;
 
 use std::path::PathBuf;
+use std::process::Command;
 
 /// A place in the repository.
 fn repository(inside: &str) -> PathBuf {
@@ -29,4 +31,15 @@ fn repository(inside: &str) -> PathBuf {
 /// True when the expected outputs are to be written instead of compared.
 fn blessing() -> bool {
     std::env::var_os("PORTEND_BLESS").is_some_and(|value| value == "1")
+}
+
+/// True when a program can be run. CI must have it; elsewhere its absence is said aloud.
+fn is_here(program: &str, needed_by: &str) -> bool {
+    let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
+    let here = found.is_ok_and(|done| done.status.success());
+    assert!(here || std::env::var("CI").as_deref() != Ok("true"), "{needed_by} need {program}: install it");
+    if !here {
+        println!("!!!!!!!! LEFT OUT: {needed_by}, because {program} is not installed !!!!!!!!");
+    }
+    here
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::repository;
 use crate::running_server::{RunningServer, portend};
-use crate::scenarios::curl_is_here;
+use crate::is_here;
 
 /// The commands of the table, in order.
 fn rows() -> Vec<String> {
@@ -58,7 +58,7 @@ fn check(folder: &Path, line: &str) {
             command.args(["--port", "0"]);
             command
         });
-        if line.ends_with("models/") && curl_is_here() {
+        if line.ends_with("models/") && is_here("curl", "the curl line of the README") {
             check_curl(folder, &server);
         }
         server.stop();

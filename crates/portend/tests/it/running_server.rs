@@ -64,7 +64,14 @@ impl RunningServer {
     }
 
     /// Starts a command that serves, and waits until its models are loaded.
-    pub(crate) fn start(mut command: Command) -> Self {
+    pub(crate) fn start(command: Command) -> Self {
+        let mut server = Self::start_with("http", command);
+        server.wait_until_ready();
+        server
+    }
+
+    /// Starts a command that serves by `http` or `https`, and waits until it listens.
+    pub(crate) fn start_with(scheme: &str, mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let log = Arc::new(Mutex::new(String::new()));
@@ -81,10 +88,11 @@ impl RunningServer {
                 panic!("the server ended with {status}: {}", server.log());
             }
             let log = server.log();
-            let line = log.lines().find_map(|line| line.strip_prefix("listening on http://"));
-            line.map(|address| address.parse().unwrap())
+            let place = log.lines().find_map(|line| line.strip_prefix("listening on "));
+            let (found, address) = place.and_then(|place| place.split_once("://"))?;
+            assert_eq!(found, scheme);
+            Some(address.parse().unwrap())
         });
-        server.wait_until_ready();
         server
     }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::running_server::RunningServer;
-use crate::{blessing, repository};
+use crate::{blessing, is_here, repository};
 
 /// One file, cut into what stands before the first step and the steps.
 struct Scenario {
@@ -105,19 +105,9 @@ fn check(path: &Path) -> Result<usize, String> {
     if differences.is_empty() { Ok(scenario.steps.len()) } else { Err(differences) }
 }
 
-/// True when curl can be run. CI must have it; elsewhere its absence is said aloud.
-pub(crate) fn curl_is_here() -> bool {
-    let here = Command::new("curl").arg("--version").output().is_ok_and(|done| done.status.success());
-    assert!(here || std::env::var("CI").as_deref() != Ok("true"), "these tests need curl: install it");
-    if !here {
-        println!("!!!!!!!! LEFT OUT: what uses curl, because curl is not installed !!!!!!!!");
-    }
-    here
-}
-
 #[test]
 fn every_scenario_prints_what_its_file_says() {
-    if !curl_is_here() {
+    if !is_here("curl", "all scenarios") {
         return;
     }
     let files = fs::read_dir(repository("testdata/scenarios")).unwrap().map(|entry| entry.unwrap().path());
