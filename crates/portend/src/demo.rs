@@ -11,7 +11,7 @@ use portend_server::{AccessLogFormat, Config, Server, StartError};
 use serde_json::Value;
 
 use crate::arguments::DemoArguments;
-use crate::serve::{announce, stop_signal};
+use crate::serve::{announce, stop_signals};
 use crate::{CommandError, runtime};
 
 /// The bundled files, by their place in the demo's folder.
@@ -39,16 +39,16 @@ pub(crate) fn run(arguments: &DemoArguments) -> Result<(), CommandError> {
         let address = server
             .address()
             .map_err(|source| CommandError::Io { what: "the address cannot be told", source })?;
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let server = tokio::spawn(server.run(async move { _ = stopped.await }));
+        let (shown_once, stopped) = tokio::sync::mpsc::channel(1);
+        let stop = if arguments.once { stopped } else { stop_signals()? };
+        let server = tokio::spawn(server.run(stop));
         let place = folder.path().to_owned();
         let shown = tokio::task::spawn_blocking(move || show(address, &place)).await;
         shown.map_err(|e| CommandError::Demo(e.to_string()))??;
         if !arguments.once {
             say("Serving on until Ctrl-C.")?;
-            stop_signal().await;
         }
-        drop(stop);
+        drop(shown_once);
         server.await.map_err(|e| CommandError::Demo(e.to_string()))??;
         Ok(())
     })

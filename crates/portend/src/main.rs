@@ -34,6 +34,9 @@ enum CommandError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The server was told to stop, and ended before all requests were answered.
+    #[error("requests that were running were cut off")]
+    CutOff,
     /// Standard output takes nothing.
     #[error("cannot print: {0}")]
     Print(std::io::Error),

@@ -5,7 +5,9 @@ use std::fs::File;
 use std::io::{ErrorKind, Read, Write, stderr, stdout};
 use std::path::{Path, PathBuf};
 
-use portend_server::Server;
+use portend_server::{End, Server};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 
 use crate::arguments::{PrintForm, ServeArguments};
 use crate::configuration::{
@@ -37,8 +39,12 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), CommandError> {
     }
     runtime()?.block_on(async {
         let server = Server::bind(effective.config).await?;
+        let stop = stop_signals()?; // before the line below: who reads it may send one
         announce(&server)?;
-        Ok(server.run(stop_signal()).await?)
+        match server.run(stop).await? {
+            End::Drained => Ok(()),
+            End::CutOff => Err(CommandError::CutOff),
+        }
     })
 }
 
@@ -126,15 +132,22 @@ pub(crate) fn announce(server: &Server) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Completes at Ctrl-C or SIGTERM.
-pub(crate) async fn stop_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        },
-        // Without a handler the signal ends the process anyway.
-        Err(_) => _ = tokio::signal::ctrl_c().await,
-    }
+/// A message for each Ctrl-C and SIGTERM.
+pub(crate) fn stop_signals() -> Result<mpsc::Receiver<()>, CommandError> {
+    let failed = |source| CommandError::Io { what: "signals cannot be received", source };
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let (send, receive) = mpsc::channel(2);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if send.send(()).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(receive)
 }

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::io::{Write, stderr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -33,6 +33,8 @@ pub struct App {
     pub(crate) scorer: Scorer,
     pub(crate) admission: Admission,
     pub(crate) log: AccessLog,
+    /// True once the server was told to stop.
+    pub(crate) stopping: AtomicBool,
     next_id: AtomicU64,
 }
 
@@ -48,7 +50,7 @@ impl App {
         // Ids differ between processes, and count up within one.
         let next_id = AtomicU64::new(RandomState::new().hash_one(std::process::id()) << 20);
         let admission = Admission::new(&config);
-        Ok(Self { config, repository, scorer, admission, log, next_id })
+        Ok(Self { config, repository, scorer, admission, log, stopping: AtomicBool::new(false), next_id })
     }
 
     /// Loads all models; see [`crate::Server::run`].
@@ -106,6 +108,9 @@ impl HttpService {
             },
         };
         unread::settle(unread, self.app.config.body_limit, &mut response);
+        if self.app.stopping.load(Ordering::Relaxed) {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         let took = started.elapsed();
         stamp(&mut response, took, &request_id);
         if let Some(method_and_path) = logged {
@@ -174,7 +179,9 @@ async fn ping() -> Response {
 
 /// Models can be asked for predictions.
 async fn ready(State(app): State<Arc<App>>) -> Response {
-    match app.repository.readiness() {
+    let stopping = app.stopping.load(Ordering::Relaxed);
+    let state = if stopping { Err("the server is stopping") } else { app.repository.readiness() };
+    match state {
         Ok(()) => json(StatusCode::OK, "{\"ready\":true}"),
         Err(reason) => json(StatusCode::SERVICE_UNAVAILABLE, format!("{{\"message\":\"{reason}\"}}")),
     }

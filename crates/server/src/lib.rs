@@ -23,6 +23,6 @@ mod unread;
 
 pub use config::{AccessLogFormat, CacheLimits, Config, Secret, TlsConfig};
 pub use http::{App, HttpService};
-pub use listen::Server;
+pub use listen::{End, Server};
 pub use repository::StartError;
 pub use tls::TlsError;

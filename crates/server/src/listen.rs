@@ -1,19 +1,21 @@
 //! Binds, accepts, serves HTTP/1.1 on each connection, in TLS or without, and drains when told to stop.
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::io::{Write, stderr};
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::http::{App, HttpService};
@@ -56,9 +58,10 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop` completes, then lets running requests end. Models are loaded beside: until then they
-    /// answer 503. In single-model mode a model that does not load ends the server with the reason.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+    /// Serves until `stop` says so, or nobody is left who could; then lets running requests end, until that takes too
+    /// long or `stop` says so again. Models are loaded beside: until then they answer 503. In single-model mode a
+    /// model that does not load ends the server with the reason.
+    pub async fn run(self, mut stop: mpsc::Receiver<()>) -> Result<End, StartError> {
         let (failed, mut failure) = oneshot::channel();
         let loading = Arc::clone(&self.app);
         self.app.scorer.spawn(move || {
@@ -66,55 +69,117 @@ impl Server {
                 _ = failed.send(error);
             }
         });
-        let drain_timeout = self.app.config.drain_timeout;
-        let service = HttpService::new(Arc::clone(&self.app));
-        let mut http = hyper::server::conn::http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(self.app.config.header_timeout);
-        let connections = GracefulShutdown::new();
-        let stopping = watch::Sender::new(());
-        let mut stop = pin!(stop);
+        let connections = Connections::new(Arc::clone(&self.app), self.opening);
         let mut watch_load = true;
         loop {
             tokio::select! {
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => {
-                        _ = stream.set_nodelay(true);
-                        let (http, service) = (http.clone(), service.clone());
-                        let (watcher, mut stopped) = (connections.watcher(), stopping.subscribe());
-                        let opened = self.opening.clone().open(stream);
-                        tokio::spawn(async move {
-                            let opened = tokio::select! {
-                                biased;
-                                opened = opened => opened,
-                                _ = stopped.changed() => None, // whoever asked for nothing yet
-                            };
-                            match opened {
-                                Some(Opened::Plain(stream)) => serve(&http, stream, service, watcher).await,
-                                Some(Opened::Tls(stream)) => serve(&http, stream, service, watcher).await,
-                                None => {}
-                            }
-                        });
-                    }
-                    // Out of descriptors, most likely: running requests will free some.
-                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-                },
+                accepted = self.listener.accept() => connections.take(accepted).await,
                 failed = &mut failure, if watch_load => match failed {
                     Ok(error) => return Err(StartError::Load(error)),
                     Err(_) => watch_load = false,
                 },
-                () = &mut stop => break,
+                _ = stop.recv() => break,
             }
         }
-        drop((self.listener, stopping));
-        _ = tokio::time::timeout(drain_timeout, connections.shutdown()).await;
+        self.app.stopping.store(true, Ordering::Relaxed);
+        let drain_timeout = self.app.config.drain_timeout;
+        let drained = async {
+            connections.linger(&self.listener).await;
+            drop(self.listener);
+            connections.end().await;
+        };
+        let end = tokio::select! {
+            () = drained => End::Drained,
+            () = tokio::time::sleep(drain_timeout) => End::CutOff,
+            Some(()) = stop.recv() => End::CutOff,
+        };
         self.app.log.flush();
-        Ok(())
+        Ok(end)
+    }
+}
+
+/// How a server ended that was told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// All requests were answered.
+    Drained,
+    /// Some may not have been: time was up, or the server was told to stop again.
+    CutOff,
+}
+
+/// How long connections that ask for nothing are kept when the server stops. Whoever asks meanwhile is answered and told
+/// that the connection ends: to close it at once would lose the request that is under way.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The connections of a server.
+struct Connections {
+    http: http1::Builder,
+    service: HttpService,
+    opening: Opening,
+    graceful: GracefulShutdown,
+    /// Each connection has a receiver.
+    open: watch::Sender<()>,
+}
+
+impl Connections {
+    fn new(app: Arc<App>, opening: Opening) -> Self {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(app.config.header_timeout);
+        let service = HttpService::new(app);
+        Self { http, service, opening, graceful: GracefulShutdown::new(), open: watch::Sender::new(()) }
+    }
+
+    /// Serves what was accepted.
+    async fn take(&self, accepted: std::io::Result<(TcpStream, SocketAddr)>) {
+        let Ok((stream, _)) = accepted else {
+            // Out of descriptors, most likely: running requests will free some.
+            return tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        _ = stream.set_nodelay(true);
+        let (http, service) = (self.http.clone(), self.service.clone());
+        let (watcher, mut ended) = (self.graceful.watcher(), self.open.subscribe());
+        let opened = self.opening.clone().open(stream);
+        tokio::spawn(async move {
+            let opened = tokio::select! {
+                biased;
+                opened = opened => opened,
+                _ = ended.changed() => None, // whoever asked for nothing yet
+            };
+            match opened {
+                Some(Opened::Plain(stream)) => serve(&http, stream, service, watcher).await,
+                Some(Opened::Tls(stream)) => serve(&http, stream, service, watcher).await,
+                None => {}
+            }
+            drop(ended);
+        });
+    }
+
+    /// Serves on for a moment, or until no connection is left.
+    async fn linger(&self, listener: &TcpListener) {
+        let end = Instant::now() + LINGER;
+        let mut rest = tokio::time::interval(Duration::from_millis(10));
+        while self.open.receiver_count() > 0 && Instant::now() < end {
+            tokio::select! {
+                accepted = listener.accept() => self.take(accepted).await,
+                _ = rest.tick() => {}
+            }
+        }
+        // what the system has accepted by then is served as well
+        while let Some(accepted) = listener.accept().now_or_never() {
+            self.take(accepted).await;
+        }
+    }
+
+    /// Ends connections as soon as they have no request.
+    async fn end(self) {
+        drop(self.open);
+        self.graceful.shutdown().await;
     }
 }
 
 /// Serves a connection to its end.
 async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
-    http: &hyper::server::conn::http1::Builder,
+    http: &http1::Builder,
     stream: S,
     service: HttpService,
     watcher: Watcher,

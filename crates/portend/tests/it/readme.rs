@@ -6,9 +6,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::is_here;
 use crate::repository;
 use crate::running_server::{RunningServer, portend};
-use crate::is_here;
 
 /// The commands of the table, in order.
 fn rows() -> Vec<String> {
