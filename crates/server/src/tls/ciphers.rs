@@ -52,7 +52,11 @@ pub(super) fn choose(
     versions: &[&'static SupportedProtocolVersion],
     key: &dyn SigningKey,
 ) -> Result<(Vec<SupportedCipherSuite>, Option<String>), TlsError> {
-    let (listed, skipped) = listed(list);
+    let (mut listed, skipped) = listed(list);
+    if !listed.is_empty() && !listed.iter().any(is_tls13) {
+        // Lists made for OpenSSL name no suite of TLS 1.3 and mean none: it has settings of its own for those.
+        listed.extend(ALL_CIPHER_SUITES.iter().copied().filter(is_tls13));
+    }
     let usable = |suites: &[SupportedCipherSuite], version| -> Vec<SupportedCipherSuite> {
         let fits = |suite: &SupportedCipherSuite| {
             suite.version() == version && suite.usable_for_signature_algorithm(key.algorithm())
@@ -67,6 +71,10 @@ pub(super) fn choose(
         }
     }
     Ok((listed, skipped))
+}
+
+fn is_tls13(suite: &SupportedCipherSuite) -> bool {
+    suite.tls13().is_some()
 }
 
 /// The suites of a list in its order, and what was skipped.
