@@ -312,7 +312,7 @@ def draw_lightgbm(rng, number):
     params |= maybe(rng, 0.2, extra_trees=True)
     params |= maybe(rng, 0.3, feature_fraction_bynode=0.5)
     params |= maybe(rng, 0.2, min_sum_hessian_in_leaf=0.0)
-    if objective == "regression" and rng.random() < 0.3:
+    if objective in ("regression", "regression_l1", "fair", "quantile", "mape") and rng.random() < 0.3:
         params["reg_sqrt"], link = True, "close"
     if boosting == "gbdt" and objective not in ("regression_l1", "quantile", "mape"):
         if "zero_as_missing" not in params:

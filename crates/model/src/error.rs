@@ -131,6 +131,18 @@ pub enum DataError {
         /// Columns of the request.
         found: usize,
     },
+    /// Columns are matched by position, and a record has another key than the first one.
+    #[error(
+        "row {row} has the key '{}', which row 0 has not: the model matches columns by position, and all records need \
+         the same keys",
+        shortened(.key)
+    )]
+    UnknownKey {
+        /// The key.
+        key: String,
+        /// The row.
+        row: usize,
+    },
     /// A cell of a numeric feature is not a number.
     #[error("column '{column}', row {row}: '{value}' is not a number")]
     NotANumber {

@@ -1,6 +1,7 @@
 //! A loaded model: package, schema and runtime joined, checked against each other and against the package's own
 //! sample rows. The one way from a path to predictions.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
@@ -11,7 +12,7 @@ use crate::error::{DataError, LoadError};
 use crate::frame::{Frame, Inputs, Keep, Matching, Precision, csv, json, underscored};
 use crate::package::{Manifest, Package, Trust, shortened, twice};
 use crate::predictions::Predictions;
-use crate::runtime::{self, ModelFeature, Output, Prepared, Rounds, Runtime, Task};
+use crate::runtime::{self, LevelLists, ModelFeature, Output, Prepared, Rounds, Runtime, Task};
 
 /// A model that is ready to score; shared by all threads.
 pub struct Model {
@@ -210,6 +211,7 @@ fn join_features(described: Vec<Feature>, prepared: &Prepared) -> Result<Vec<Fea
         return Err(format!("the model file names two features '{}'", prepared.features[i].name));
     }
     if described.is_empty() {
+        settle_levels(&[], prepared)?;
         return prepared.features.iter().map(|f| complete(Feature::number(f.name.clone()), f)).collect();
     }
     if let Some(i) = twice(described.iter().map(|f| &f.name)) {
@@ -220,18 +222,54 @@ fn join_features(described: Vec<Feature>, prepared: &Prepared) -> Result<Vec<Fea
         if described_count != count {
             return Err(format!("{described_count} features are described, the model has {count}"));
         }
-        return described.into_iter().zip(&prepared.features).map(|(d, f)| complete(d, f)).collect();
+        let known = settle_levels(&described.iter().collect::<Vec<_>>(), prepared)?;
+        return described.into_iter().zip(known.iter()).map(|(d, f)| complete(d, f)).collect();
     }
     let mut by_name: HashMap<String, &Feature> = HashMap::new();
     if prepared.matching == Matching::NameUnderscored {
         by_name.extend(described.iter().map(|d| (underscored(&d.name), d)));
     }
     by_name.extend(described.iter().map(|d| (d.name.clone(), d))); // a name as it is goes before one so changed
-    let find = |feature: &ModelFeature| match by_name.get(&feature.name) {
-        Some(found) => complete((*found).clone(), feature),
-        None => Err(format!("the model's feature '{}' is not described", feature.name)),
+    let find = |feature: &ModelFeature| {
+        let found = by_name.get(&feature.name).copied();
+        found.ok_or_else(|| format!("the model's feature '{}' is not described", feature.name))
     };
-    prepared.features.iter().map(find).collect()
+    let described = prepared.features.iter().map(find).collect::<Result<Vec<&Feature>, _>>()?;
+    let known = settle_levels(&described, prepared)?;
+    described.into_iter().zip(known.iter()).map(|(d, f)| complete(d.clone(), f)).collect()
+}
+
+/// What the model file knows of its features. Lists of levels whose columns it does not tell are given to columns by
+/// the manifest, if that has the same lists in the same order, else by the file as far as that is certain.
+fn settle_levels<'p>(
+    described: &[&Feature],
+    prepared: &'p Prepared,
+) -> Result<Cow<'p, [ModelFeature]>, String> {
+    let LevelLists { lists, certain } = &prepared.level_lists;
+    let given: Vec<&Vec<Label>> =
+        described.iter().map(|d| &d.levels).filter(|levels| !levels.is_empty()).collect();
+    let same = |(given, list): (&&Vec<Label>, &Vec<Label>)| same_levels(given, list);
+    if !lists.is_empty() && given.len() == lists.len() && given.iter().zip(lists).all(same) {
+        let bare = |feature: &ModelFeature| ModelFeature { levels: Vec::new(), ..feature.clone() };
+        return Ok(prepared.features.iter().map(bare).collect());
+    }
+    if lists.is_empty() || *certain {
+        return Ok(Cow::Borrowed(&prepared.features));
+    }
+    let shown: Vec<String> = lists.iter().take(3).map(|list| list_start(list)).collect();
+    Err(format!(
+        "the model file has {} lists of levels and does not tell their columns ({}{}): give each to its column as \
+         `categories` in portend.json, or with `package create --levels FEATURE=…`",
+        lists.len(),
+        shown.join("; "),
+        if lists.len() > shown.len() { "; …" } else { "" }
+    ))
+}
+
+fn list_start(levels: &[Label]) -> String {
+    let start: Vec<String> =
+        levels.iter().take(4).map(|l| portend_core::shortened(&l.to_string()).into_owned()).collect();
+    format!("{}{}", start.join(", "), if levels.len() > start.len() { ", …" } else { "" })
 }
 
 fn complete(mut described: Feature, known: &ModelFeature) -> Result<Feature, String> {

@@ -103,6 +103,7 @@ impl ServerError {
                 | DataError::PassthroughMissing { .. } => StatusCode::BAD_REQUEST,
                 DataError::ColumnMissing { .. }
                 | DataError::ColumnCount { .. }
+                | DataError::UnknownKey { .. }
                 | DataError::NotANumber { .. } => StatusCode::UNPROCESSABLE_ENTITY,
                 DataError::TooManyRows { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             },

@@ -107,7 +107,7 @@ impl<'a, T: Real> Rows<'a, T> {
         };
         let field = match known {
             Some(field) => field,
-            None => match self.new_field(key, position) {
+            None => match self.new_field(key, position)? {
                 Some(field) => field,
                 None => return Ok(None),
             },
@@ -124,16 +124,19 @@ impl<'a, T: Real> Rows<'a, T> {
         Ok(Some(field))
     }
 
-    fn new_field(&mut self, key: &str, position: usize) -> Option<usize> {
-        let by_position = self.inputs.matching == Matching::Position;
-        let input = if by_position && self.rows > 0 { None } else { self.inputs.find(key, position) };
+    fn new_field(&mut self, key: &str, position: usize) -> Result<Option<usize>, DataError> {
+        if self.inputs.matching == Matching::Position && self.rows > 0 {
+            // it would be nobody's column, and the record's own would be missing without a word
+            return Err(DataError::UnknownKey { key: key.to_owned(), row: self.rows });
+        }
+        let input = self.inputs.find(key, position);
         let keep = self.keep.wants(key).then(|| {
             self.kept.push(TextColumn::new(key));
             self.kept.len() - 1
         });
         let needed = input.is_some() || keep.is_some();
         if !needed && self.fields.len() >= MOST_REMEMBERED_KEYS {
-            return None;
+            return Ok(None);
         }
         let field = self.fields.len();
         self.fields.push(Field { input, keep, row: 0 });
@@ -141,7 +144,7 @@ impl<'a, T: Real> Rows<'a, T> {
         if self.rows == 0 {
             self.order.push((key.to_owned(), field));
         }
-        Some(field)
+        Ok(Some(field))
     }
 
     /// Stores a value that is text (`text`), or a number or truth value written as `literal`.
@@ -436,5 +439,7 @@ mod tests {
         assert_eq!([values[0], values[1], values[stride], values[stride + 1]], [1.0, 2.0, 1.0, 0.0]);
         let error = decode(r#"[{"p":1}]"#, &inputs, &Keep::None).unwrap_err();
         assert_eq!(error, DataError::ColumnCount { expected: 2, found: 1 });
+        let error = decode(r#"[{"p":1,"q":"y"},{"p":1,"z":2}]"#, &inputs, &Keep::None).unwrap_err();
+        assert_eq!(error, DataError::UnknownKey { key: "z".to_owned(), row: 1 });
     }
 }

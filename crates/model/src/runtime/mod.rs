@@ -88,6 +88,9 @@ pub struct Prepared {
     pub runtime: Box<dyn Runtime>,
     /// The features in the model's order.
     pub features: Vec<ModelFeature>,
+    /// Lists of levels in the order of the columns that they belong to, where the file does not say which these are
+    /// (LightGBM's `pandas_categorical`). Where it is certain, the features have their lists as well.
+    pub level_lists: LevelLists,
     /// How columns find the features: by position when the file does not name them.
     pub matching: Matching,
     /// What it predicts.
@@ -101,6 +104,15 @@ pub struct Prepared {
     pub rounds: Option<Rounds>,
     /// The library and, where the file has it, the version that wrote it.
     pub library: String,
+}
+
+/// Lists of levels without their columns.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LevelLists {
+    /// One a column.
+    pub lists: Vec<Vec<Label>>,
+    /// True when the columns can only be others than those that the features tell if a manifest says so.
+    pub certain: bool,
 }
 
 /// Which boosting iterations to use.

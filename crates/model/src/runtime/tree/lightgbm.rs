@@ -12,7 +12,7 @@ use super::leaves::{LeafOutput, LinearLeaves};
 use super::lower::{Lowering, Missing, SourceNode};
 use crate::frame::Matching;
 use crate::runtime::link::Link;
-use crate::runtime::{Iterations, ModelFeature, Prepared, Rounds, Task, label};
+use crate::runtime::{Iterations, LevelLists, ModelFeature, Prepared, Rounds, Task, label};
 
 /// The `key=value` lines of the header or of a tree block.
 struct Block<'t> {
@@ -104,9 +104,11 @@ pub(crate) fn read(bytes: &[u8], iterations: Iterations) -> Result<Prepared, Str
     let averaged = header.get("average_output").map(|_| f64::from((ensemble_trees / groups).max(1)));
     let rounds = Rounds { used: (ensemble_trees / groups) as usize, of: (trees / groups) as usize };
     let width = if task == Task::Regression { 0 } else { link.width(groups as usize) };
+    let (features, level_lists) = tail.features(&header, names)?;
     Ok(Prepared {
         runtime: Box::new(ensemble.finish(groups as usize, link, averaged)?),
-        features: tail.features(&header, names)?,
+        features,
+        level_lists,
         matching: if made_up { Matching::Position } else { Matching::NameUnderscored },
         task,
         labels: (0..width as i64).map(Label::Integer).collect(),
@@ -130,7 +132,13 @@ fn objective(line: Option<&str>, classes: usize, groups: u32) -> Result<(Task, L
         return Err(format!("objective '{line}' does not agree with num_class={classes}"));
     }
     let (task, link) = match name {
-        "regression" if words.contains(&"sqrt") => (Task::Regression, Link::SignedSquare),
+        "regression" | "regression_l1" | "fair" | "quantile" | "mape" if words.contains(&"sqrt") => {
+            (Task::Regression, Link::SignedSquare)
+        }
+        // a word that changes what is predicted
+        _ if words.iter().any(|word| !word.contains(':')) => {
+            return Err(format!("objective '{line}' is not read yet"));
+        }
         "regression" | "regression_l1" | "huber" | "fair" | "quantile" | "mape" | "lambdarank"
         | "rank_xendcg" => (Task::Regression, Link::Identity),
         // an objective of the user's own: what it means is not in the file
@@ -369,31 +377,44 @@ impl Tail {
         Ok(tail)
     }
 
-    /// The features; the lists of pandas levels belong to the categorical columns in order.
-    fn features(self, header: &Block<'_>, names: Vec<&str>) -> Result<Vec<ModelFeature>, String> {
-        let columns = match self.categorical.filter(|list| list.len() >= self.levels.len()) {
-            Some(columns) => columns,
-            None => categorical_columns(header),
-        };
-        if !self.levels.is_empty() && columns.len() != self.levels.len() {
-            let (lists, found) = (self.levels.len(), columns.len());
-            return Err(format!(
-                "pandas_categorical has {lists} lists, the model {found} categorical columns"
-            ));
-        }
+    /// The features, and the lists of pandas levels. These belong to the columns of pandas' category type in order,
+    /// which are those that splits take as categories unless the user chose others, or their levels are ordered. The
+    /// file does not tell, so it is certain only if no other column looks like the codes of a list.
+    fn features(
+        self,
+        header: &Block<'_>,
+        names: Vec<&str>,
+    ) -> Result<(Vec<ModelFeature>, LevelLists), String> {
+        let columns = self.categorical.unwrap_or_else(|| categorical_columns(header));
+        let infos: Vec<_> = header.get("feature_infos").unwrap_or_default().split(' ').collect();
+        let others = || infos.iter().enumerate().filter(|(i, _)| !columns.contains(i)).map(|(_, info)| *info);
+        let looks_like =
+            |list: &Vec<Label>| is_numeric(list) && others().any(|info| holds_codes(info, list.len()));
+        let certain = columns.len() == self.levels.len() && !self.levels.iter().any(looks_like);
+        let lists = self.levels.clone();
         let mut features: Vec<ModelFeature> = names
             .into_iter()
             .map(|name| ModelFeature { name: name.to_owned(), ..Default::default() })
             .collect();
-        let mut levels = self.levels.into_iter();
+        let mut levels = self.levels.into_iter().filter(|_| certain);
         for column in columns {
             let feature =
                 features.get_mut(column).ok_or(format!("categorical column {column} does not exist"))?;
             feature.categorical = true;
             feature.levels = levels.next().unwrap_or_default();
         }
-        Ok(features)
+        Ok((features, LevelLists { lists, certain }))
     }
+}
+
+/// Text in a column of numbers would be refused, another number would not.
+fn is_numeric(levels: &[Label]) -> bool {
+    levels.iter().all(|level| !matches!(level, Label::Text(_)))
+}
+
+/// Whether a range of values, `[min:max]`, is that of the codes of `count` levels.
+fn holds_codes(info: &str, count: usize) -> bool {
+    info == format!("[0:{}]", count.saturating_sub(1))
 }
 
 /// The columns whose value range is a list of codes (`a:b:c`) rather than `[min:max]`.

@@ -316,7 +316,7 @@ fn a_damaged_end_is_refused() {
             "[categorical_feature",
             "0,5",
             "0,1,5",
-            "pandas_categorical has 2 lists, the model 3 categorical columns",
+            "the model file has 2 lists of levels and does not tell their columns (Biscoe, Dream, Torgersen; female, male)",
         ),
         ("pandas_categorical", "[[", "[", "pandas_categorical is not a list of lists"),
         ("pandas_categorical", "[[", "[[{}, ", "pandas_categorical holds {}, which is no level"),
@@ -324,7 +324,7 @@ fn a_damaged_end_is_refused() {
             "pandas_categorical",
             "[[",
             "[[1], [",
-            "pandas_categorical has 3 lists, the model 2 categorical columns",
+            "the model file has 2 lists of levels and does not tell their columns (Biscoe, Dream, Torgersen; female, male)",
         ),
     ] {
         check(CLASSES, &[(line, from, to)], expected);

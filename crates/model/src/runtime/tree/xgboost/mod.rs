@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::{TreeRuntime, ubjson};
 use crate::frame::Matching;
 use crate::runtime::linear::LinearRuntime;
-use crate::runtime::{Iterations, Prepared, Rounds, Runtime, Task, label};
+use crate::runtime::{Iterations, LevelLists, Prepared, Rounds, Runtime, Task, label};
 
 #[derive(Deserialize)]
 struct Document {
@@ -132,6 +132,7 @@ pub(crate) fn read(bytes: &[u8], iterations: Iterations) -> Result<Prepared, Str
     Ok(Prepared {
         runtime,
         features: features::model_features(learner, cats, features)?,
+        level_lists: LevelLists::default(),
         matching: if learner.feature_names.is_empty() { Matching::Position } else { Matching::Name },
         task: objective.task,
         labels: learner.labels(&objective)?,
