@@ -33,6 +33,8 @@ pub struct Model {
     pub rounds: Option<Rounds>,
     /// How many sample rows it was checked against.
     pub samples: usize,
+    /// SHA-256 in hexadecimal: of a package's `checksums.txt`, which stands for all of it, else of the file.
+    pub digest: String,
     runtime: Box<dyn Runtime>,
 }
 
@@ -57,9 +59,11 @@ impl Model {
             LoadError::BadModel { file, reason } => LoadError::BadModel { file, reason: shortened(&reason) },
             other => other,
         })?;
+        let digest = package.digest(&bytes)?;
         drop(bytes);
         let mut model =
             Self::join(&package, prepared, default_target).map_err(|reason| package.bad(&reason))?;
+        model.digest = digest;
         model.samples = model.check_samples(&mut package)?;
         Ok(model)
     }
@@ -84,6 +88,7 @@ impl Model {
             objective: prepared.objective,
             rounds: prepared.rounds,
             samples: 0,
+            digest: String::new(),
             runtime: prepared.runtime,
         })
     }
@@ -112,6 +117,17 @@ impl Model {
     /// About how many nanoseconds a row takes on one core.
     pub fn row_cost(&self) -> f64 {
         self.runtime.row_cost()
+    }
+
+    /// About how many bytes it holds in memory: its runtime, and its features with their levels.
+    pub fn memory(&self) -> usize {
+        let text = |label: &Label| if let Label::Text(text) = label { text.len() } else { 0 };
+        let levels = |feature: &Feature| -> usize {
+            feature.levels.iter().map(|label| size_of::<Label>() + text(label)).sum()
+        };
+        let feature = |feature: &Feature| size_of::<Feature>() + feature.name.len() + levels(feature);
+        // once as they are told, once as inputs, once as the index of names and levels
+        self.runtime.memory() + 3 * self.features.iter().map(feature).sum::<usize>()
     }
 
     fn check_samples(&self, package: &mut Package) -> Result<usize, LoadError> {

@@ -2,6 +2,7 @@
 
 use std::io::{Write, stderr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use portend_server::{AccessLogFormat, Config, Server};
 
@@ -11,13 +12,20 @@ use crate::{CommandError, runtime};
 /// Where packages lie in a container of the Portable Prediction Server.
 const DEFAULT_PATH: &str = "/opt/ml/model/";
 
+/// How long work on the disk that nobody waits for any more may take at the end.
+const LAST_WORK: Duration = Duration::from_secs(5);
+
 pub(crate) fn run(arguments: &ServeArguments) -> Result<(), CommandError> {
     let config = config(arguments, |name| std::env::var(name).ok())?;
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(async {
         let server = Server::bind(config).await?;
         announce(&server)?;
         Ok(server.run(stop_signal()).await?)
-    })
+    });
+    // a disk that hangs does not keep the process
+    runtime.shutdown_timeout(LAST_WORK);
+    outcome
 }
 
 /// Flags before environment before defaults.
@@ -45,7 +53,33 @@ fn config(
         })?;
         config.workers = checked_workers("PREDICTION_API_WORKERS", workers)?;
     }
+    if let Some(text) = given("PREDICTION_API_SCORING_MODEL_CACHE_MAXSIZE") {
+        config.cache.models =
+            Some(whole_number("PREDICTION_API_SCORING_MODEL_CACHE_MAXSIZE", &text, 1)? as usize);
+    }
+    if let Some(text) = given("PREDICTION_API_DEPLOYED_MODEL_RESOLVER_CACHE_TTL_SEC") {
+        let seconds = whole_number("PREDICTION_API_DEPLOYED_MODEL_RESOLVER_CACHE_TTL_SEC", &text, 0)?;
+        config.repository_ttl = Duration::from_secs(seconds);
+    }
+    if let Some(text) = given("PREDICTION_API_PRELOAD_MODELS_ENABLED") {
+        config.preload = Some(truth("PREDICTION_API_PRELOAD_MODELS_ENABLED", &text)?);
+    }
     Ok(config)
+}
+
+fn whole_number(name: &str, text: &str, least: u64) -> Result<u64, CommandError> {
+    let number = text.trim().parse().ok().filter(|number| *number >= least);
+    number.ok_or_else(|| {
+        CommandError::Setting(format!("{name} is '{text}': a whole number of {least} or more is needed"))
+    })
+}
+
+fn truth(name: &str, text: &str) -> Result<bool, CommandError> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(CommandError::Setting(format!("{name} is '{text}': true or false is needed"))),
+    }
 }
 
 fn checked_workers(name: &str, workers: usize) -> Result<usize, CommandError> {
@@ -111,6 +145,16 @@ mod tests {
             &[],
             &[("PREDICTION_API_WORKERS", "many")],
             Err("PREDICTION_API_WORKERS is 'many': a whole number of 1 or more is needed"),
+        );
+        check(
+            &[],
+            &[("PREDICTION_API_SCORING_MODEL_CACHE_MAXSIZE", "0")],
+            Err("PREDICTION_API_SCORING_MODEL_CACHE_MAXSIZE is '0': a whole number of 1 or more is needed"),
+        );
+        check(
+            &[],
+            &[("PREDICTION_API_PRELOAD_MODELS_ENABLED", "perhaps")],
+            Err("PREDICTION_API_PRELOAD_MODELS_ENABLED is 'perhaps': true or false is needed"),
         );
         check(&["--workers", "0"], &[], Err("--workers is 0: a number from 1 to 1024 is needed"));
     }

@@ -39,12 +39,12 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop` completes, then lets running requests end. Models are loaded beside: until then they
-    /// answer 503. In single-model mode a model that does not load ends the server with the reason.
+    /// Serves until `stop` completes, then lets running requests end. Models are loaded beside: requests wait for
+    /// theirs, or are answered 503. In single-model mode a model that does not load ends the server with the reason.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
         let (failed, mut failure) = oneshot::channel();
         let loading = Arc::clone(&self.app);
-        self.app.scorer.spawn(move || {
+        std::thread::spawn(move || {
             if let Err(error) = loading.load() {
                 _ = failed.send(error);
             }

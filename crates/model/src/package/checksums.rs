@@ -37,6 +37,13 @@ pub(super) fn verify(
     }
 }
 
+/// The list that a package would have.
+pub(super) fn list(names: &[String], mut hash: impl FnMut(&str) -> io::Result<String>) -> io::Result<String> {
+    let mut names: Vec<_> = names.iter().filter(|name| !is_exempt(name)).collect();
+    names.sort();
+    names.into_iter().map(|name| Ok(format!("{}  {name}\n", hash(name)?))).collect()
+}
+
 fn is_exempt(name: &str) -> bool {
     name == CHECKSUMS || name == "signature.ed25519" || name == "signature.json"
 }

@@ -4,14 +4,17 @@
 
 mod arrows;
 mod bad_inputs;
+mod cache;
 mod command_line;
 mod connection;
 mod documents;
 mod memory;
 mod numbers;
 mod output_nobody_reads;
+mod reload;
 mod running_server;
 mod scenarios;
+mod uploads;
 
 use std::path::PathBuf;
 

@@ -17,7 +17,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The binary under test, with none of the settings that the developer's shell may hold.
 pub(crate) fn portend() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portend"));
-    command.env_remove("PREDICTION_API_MODEL_REPOSITORY_PATH").env_remove("PREDICTION_API_WORKERS");
+    let settings = std::env::vars_os().map(|(name, _)| name);
+    for name in settings.filter(|name| name.to_string_lossy().starts_with("PREDICTION_API_")) {
+        command.env_remove(name);
+    }
     command.stdin(Stdio::null());
     command
 }
@@ -50,8 +53,15 @@ impl RunningServer {
         Self::start(command)
     }
 
-    /// Starts a command that serves, and waits until its models are loaded.
-    pub(crate) fn start(mut command: Command) -> Self {
+    /// Starts a command that serves, and waits until it is ready.
+    pub(crate) fn start(command: Command) -> Self {
+        let mut server = Self::listening(command);
+        server.wait_until_ready();
+        server
+    }
+
+    /// Starts a command that serves, and waits until it listens.
+    pub(crate) fn listening(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let log = Arc::new(Mutex::new(String::new()));
@@ -71,7 +81,6 @@ impl RunningServer {
             let line = log.lines().find_map(|line| line.strip_prefix("listening on http://"));
             line.map(|address| address.parse().unwrap())
         });
-        server.wait_until_ready();
         server
     }
 

@@ -111,4 +111,8 @@ impl<T: Float> Runtime for TreeRuntime<T> {
     fn row_cost(&self) -> f64 {
         self.ensemble.steps() as f64 * STEP_COST + self.ensemble.slots().len() as f64
     }
+
+    fn memory(&self) -> usize {
+        size_of::<Self>() + self.ensemble.memory() + self.leaves.memory()
+    }
 }
