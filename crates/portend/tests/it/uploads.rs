@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -205,12 +205,18 @@ fn an_upload_that_breaks_off_leaves_nothing() {
 #[test]
 fn a_process_that_is_killed_leaves_the_old_or_the_new_package() {
     let folder = stumps(&[("a/old.txt", 1.0)]);
+    let body = |value: f64| format!("{}{}", stump(value, value), "\n".repeat(1 << 20));
     let mut seed = 7_u64;
-    let (mut old, mut new) = (1.0, 2.0);
-    let mut replaced = 0;
+    let (mut old, mut new, mut replaced) = (1.0, 2.0, 0);
+    // how long one takes that is let live
+    let server = RunningServer::start(serve_with(folder.path(), &[]));
+    let start = Instant::now();
+    assert_eq!(post(&server, "a", &[], body(1.0).as_bytes()).status, 200);
+    let most = start.elapsed().as_micros() as u64 * 3;
+    server.stop();
     for round in 0..50 {
         let server = RunningServer::start(serve_with(folder.path(), &[]));
-        let body = format!("{}{}", stump(new, new), " ".repeat(1 << 20));
+        let body = body(new);
         let name = format!("m{}.txt", round % 3);
         let head = format!(
             "POST /deployments/a HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\nContent-Disposition: attachment; \
@@ -218,12 +224,14 @@ fn a_process_that_is_killed_leaves_the_old_or_the_new_package() {
             body.len()
         );
         let mut stream = TcpStream::connect(server.address).unwrap();
-        let sender =
-            std::thread::spawn(move || _ = stream.write_all(&[head.as_bytes(), body.as_bytes()].concat()));
+        let sender = std::thread::spawn(move || {
+            _ = stream.write_all(&[head.as_bytes(), body.as_bytes()].concat());
+            stream // open until the kill: a client that goes away takes its upload with it
+        });
         seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        std::thread::sleep(Duration::from_micros((seed >> 33) % 25_000));
+        std::thread::sleep(Duration::from_micros((seed >> 33) % most));
         drop(server); // killed
-        sender.join().unwrap();
+        drop(sender.join().unwrap());
         let server = RunningServer::start(serve_with(folder.path(), &[]));
         let found = predict(&server, "a").unwrap();
         assert!(found == old || found == new, "{found} where {old} or {new} belongs");
@@ -238,6 +246,7 @@ fn a_process_that_is_killed_leaves_the_old_or_the_new_package() {
         server.stop();
     }
     println!("{replaced} of 50 uploads were done before the kill");
+    assert!((1..50).contains(&replaced), "kills came always too early or too late: {replaced}");
 }
 
 #[test]

@@ -113,8 +113,8 @@ impl Repository {
             }
         };
         self.take(&deployment, &found, &outcome);
-        _ = ended.send(Some(outcome));
         self.make_room(&deployment);
+        _ = ended.send(Some(outcome));
         match error {
             Some(NotLoaded::Error(error)) => Err(error),
             _ => Ok(()),
