@@ -83,8 +83,8 @@ struct Clock {
 
 impl Clock {
     fn now(&self) -> u64 {
-        // a server that runs for half a million years may be wrong
-        self.start.elapsed().as_micros() as u64
+        let elapsed = self.start.elapsed();
+        elapsed.as_secs() * 1_000_000 + u64::from(elapsed.subsec_micros())
     }
 }
 
@@ -226,7 +226,8 @@ impl Repository {
     fn at_hand(&self, id: Option<&str>, now: u64) -> Option<Arc<Model>> {
         let view = self.view.load();
         let deployment = self.named(&view, id)?;
-        self.is_fresh(self.looked_at(&view, id), now).then(|| deployment.serve(now))?
+        let looked = if self.single || id.is_some() { &deployment.looked } else { &self.scanned };
+        self.is_fresh(looked, now).then(|| deployment.serve(now))?
     }
 
     /// After a look at the disk and a load, where these are due.
@@ -300,7 +301,8 @@ impl Repository {
     fn named<'v>(&self, view: &'v View, id: Option<&str>) -> Option<&'v Arc<Deployment>> {
         match id {
             Some(id) if !self.single => view.get(id),
-            _ => view.values().next().filter(|_| view.len() == 1),
+            _ if view.len() == 1 => view.first_key_value().map(|(_, deployment)| deployment),
+            _ => None,
         }
     }
 
