@@ -1,5 +1,6 @@
 //! Ids under which loaded models are addressed in URLs and found as directories.
 
+use std::borrow::Borrow;
 use std::fmt;
 
 /// The id of a model in a repository: `[A-Za-z0-9._-]+`, at most 255 bytes, neither `.` nor `..`.
@@ -29,6 +30,13 @@ impl ModelId {
 
     /// The id as text.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A map of ids is asked for any text, which need not be an id.
+impl Borrow<str> for ModelId {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

@@ -36,6 +36,8 @@ pub struct Model {
     pub samples: usize,
     /// What is wrong with the package's signature where that is a warning only.
     pub warning: Option<String>,
+    /// SHA-256 in hexadecimal: of a package's `checksums.txt`, which stands for all of it, else of the file.
+    pub digest: String,
     runtime: Box<dyn Runtime>,
 }
 
@@ -73,8 +75,12 @@ impl Model {
             LoadError::BadModel { file, reason } => LoadError::BadModel { file, reason: shortened(&reason) },
             other => other,
         })?;
+        let digest = package.digest(&bytes)?;
         drop(bytes);
-        Self::join(package.manifest(), prepared, default_target).map_err(|reason| package.bad(&reason))
+        let mut model = Self::join(package.manifest(), prepared, default_target)
+            .map_err(|reason| package.bad(&reason))?;
+        model.digest = digest;
+        Ok(model)
     }
 
     /// What a manifest, if there is one, and a model file say together.
@@ -102,6 +108,7 @@ impl Model {
             rounds: prepared.rounds,
             samples: 0,
             warning: None,
+            digest: String::new(),
             runtime: prepared.runtime,
         })
     }
@@ -135,6 +142,17 @@ impl Model {
     /// About how many nanoseconds a row takes on one core.
     pub fn row_cost(&self) -> f64 {
         self.runtime.row_cost()
+    }
+
+    /// About how many bytes it holds in memory: its runtime, and its features with their levels.
+    pub fn memory(&self) -> usize {
+        let text = |label: &Label| if let Label::Text(text) = label { text.len() } else { 0 };
+        let levels = |feature: &Feature| -> usize {
+            feature.levels.iter().map(|label| size_of::<Label>() + text(label)).sum()
+        };
+        let feature = |feature: &Feature| size_of::<Feature>() + feature.name.len() + levels(feature);
+        // once as they are told, once as inputs, once as the index of names and levels
+        self.runtime.memory() + 3 * self.features.iter().map(feature).sum::<usize>()
     }
 
     /// Scores the package's samples, if it has any, and gives their number.

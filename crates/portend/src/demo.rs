@@ -33,6 +33,7 @@ pub(crate) fn run(arguments: &DemoArguments) -> Result<(), CommandError> {
         .map_err(|source| CommandError::Io { what: "the demo cannot be unpacked", source })?;
     let mut config = Config::new(folder.path().join("models"));
     config.access_log = AccessLogFormat::Off;
+    config.preload = Some(true);
     runtime()?.block_on(async {
         let server = bind(config, arguments.port).await?;
         announce(&server)?;

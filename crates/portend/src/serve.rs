@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write, stderr, stdout};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use portend_server::{End, Server};
 use tokio::signal::unix::{SignalKind, signal};
@@ -14,6 +15,9 @@ use crate::configuration::{
     self, ENVIRONMENT_FILE, Effective, Sources, parse_environment_file, parse_portend_file,
 };
 use crate::{CommandError, runtime};
+
+/// How long work on the disk that nobody waits for any more may take at the end.
+const LAST_WORK: Duration = Duration::from_secs(5);
 
 /// Where variables lie in a container of the Portable Prediction Server.
 const DEFAULT_ENVIRONMENT_FILE: &str = "/opt/ml/config";
@@ -37,7 +41,8 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), CommandError> {
         };
         return stdout().write_all(text.as_bytes()).map_err(CommandError::Print);
     }
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(async {
         let server = Server::bind(effective.config).await?;
         let stop = stop_signals()?; // before the line below: who reads it may send one
         announce(&server)?;
@@ -45,7 +50,10 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), CommandError> {
             End::Drained => Ok(()),
             End::CutOff => Err(CommandError::CutOff),
         }
-    })
+    });
+    // a disk that hangs does not keep the process
+    runtime.shutdown_timeout(LAST_WORK);
+    outcome
 }
 
 /// Reads all sources and lets the configuration be made of them.

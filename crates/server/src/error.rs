@@ -33,6 +33,24 @@ pub(crate) enum ServerError {
         /// Whether only the decompressed body is too large.
         unpacked: bool,
     },
+    /// An uploaded package is too large.
+    #[error("the package is larger than {} MiB", .limit >> 20)]
+    UploadTooLarge {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// Packages may not be changed.
+    #[error("{0}")]
+    Forbidden(String),
+    /// What lies in the repository is in the way.
+    #[error("{0}")]
+    Conflict(String),
+    /// The disk is full.
+    #[error("{0}")]
+    StorageFull(String),
+    /// The disk refused something else.
+    #[error("{0}")]
+    NotStored(String),
     /// The answer would be too large.
     #[error(
         "the answer would be larger than {} MiB: send fewer rows at a time, pass fewer columns through, or accept \
@@ -87,13 +105,18 @@ impl ServerError {
             Self::TargetTooLong(_) => StatusCode::URI_TOO_LONG,
             Self::HeadersTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BadBody(_) => StatusCode::BAD_REQUEST,
-            Self::TooLarge { .. } | Self::AnswerTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::StorageFull(_) => StatusCode::INSUFFICIENT_STORAGE,
+            Self::TooLarge { .. } | Self::AnswerTooLarge { .. } | Self::UploadTooLarge { .. } => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BadParameter(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Loading(_) | Self::LoadFailed { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Overloaded(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Internal | Self::NotStored(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Data(error) => match error {
                 DataError::Empty
                 | DataError::Malformed { .. }

@@ -1,7 +1,6 @@
 //! All routes and layers on one page, and what they share.
 
 use std::hash::{BuildHasher, RandomState};
-use std::io::{Write, stderr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -29,7 +28,7 @@ use crate::{access, unread};
 #[derive(Debug)]
 pub struct App {
     pub(crate) config: Config,
-    pub(crate) repository: Repository,
+    pub(crate) repository: Arc<Repository>,
     pub(crate) scorer: Scorer,
     pub(crate) admission: Admission,
     pub(crate) log: AccessLog,
@@ -41,11 +40,9 @@ pub struct App {
 impl App {
     /// Looks at the configured path; nothing is loaded yet.
     pub fn new(config: Config) -> Result<Self, StartError> {
-        let repository = Repository::scan(&config.path)?;
-        let scorer = Scorer::new(config.workers).map_err(|e| StartError::Listen {
-            address: "scoring threads".into(),
-            source: std::io::Error::other(e),
-        })?;
+        let repository = Repository::open(&config)?;
+        let scorer =
+            Scorer::new(config.workers).map_err(|e| StartError::Threads(std::io::Error::other(e)))?;
         let log = AccessLog::new(config.access_log);
         // Ids differ between processes, and count up within one.
         let next_id = AtomicU64::new(RandomState::new().hash_one(std::process::id()) << 20);
@@ -53,10 +50,9 @@ impl App {
         Ok(Self { config, repository, scorer, admission, log, stopping: AtomicBool::new(false), next_id })
     }
 
-    /// Loads all models; see [`crate::Server::run`].
+    /// Loads the models that are loaded at the start; see [`crate::Server::run`].
     pub fn load(&self) -> Result<(), LoadError> {
-        // eprintln! would panic where nobody reads any more
-        self.repository.load(&self.config.target, &self.config.trust, |line| _ = writeln!(stderr(), "{line}"))
+        self.repository.preload()
     }
 }
 
@@ -180,7 +176,7 @@ async fn ping() -> Response {
 /// Models can be asked for predictions.
 async fn ready(State(app): State<Arc<App>>) -> Response {
     let stopping = app.stopping.load(Ordering::Relaxed);
-    let state = if stopping { Err("the server is stopping") } else { app.repository.readiness() };
+    let state = if stopping { Err("the server is stopping") } else { app.repository.readiness().await };
     match state {
         Ok(()) => json(StatusCode::OK, "{\"ready\":true}"),
         Err(reason) => json(StatusCode::SERVICE_UNAVAILABLE, format!("{{\"message\":\"{reason}\"}}")),

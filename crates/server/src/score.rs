@@ -83,11 +83,6 @@ impl Scorer {
         Ok(Self { threads })
     }
 
-    /// Runs `work` on the scoring threads without waiting for it.
-    pub(crate) fn spawn(&self, work: impl FnOnce() + Send + 'static) {
-        self.threads.spawn(work);
-    }
-
     /// Answers one request, once it has a permit.
     pub(crate) async fn answer(
         &self,

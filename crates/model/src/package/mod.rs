@@ -43,6 +43,8 @@ const CHECKSUMS: &str = "checksums.txt";
 /// The file names of the signature over the bytes of the checksums, and of what is said about it.
 const SIGNATURE: &str = "signature.ed25519";
 const SIGNATURE_NOTE: &str = "signature.json";
+/// How a zip archive begins.
+const ZIP: &[u8] = b"PK\x03\x04";
 
 /// Bounds on what is read. Whole packages: unpacked bytes and files.
 const MOST_BYTES: u64 = 8 << 30;
@@ -106,7 +108,7 @@ impl Package {
         }
         let files = if on_disk.is_dir() {
             Files::Folder(folder::Folder::open(path)?)
-        } else if starts_with(path, b"PK\x03\x04")? || has_package_extension(path) {
+        } else if starts_with(path, ZIP)? || has_package_extension(path) {
             Files::Archive(Box::new(archive::Archive::open(path)?))
         } else {
             Files::Bare
@@ -153,6 +155,43 @@ impl Package {
     pub(crate) fn read_text(&mut self, name: &str) -> Result<Option<String>, LoadError> {
         let Some(bytes) = self.read(name, MOST_TEXT_BYTES)? else { return Ok(None) };
         String::from_utf8(bytes).map(Some).map_err(|_| self.bad(&format!("'{name}' is not UTF-8 text")))
+    }
+
+    /// SHA-256 in hexadecimal: of `checksums.txt`, which stands for the whole package; without one of the file. For a
+    /// directory the list is made up. `model` is the model file's content, which is all of a bare one.
+    pub(crate) fn digest(&mut self, model: &[u8]) -> Result<String, LoadError> {
+        let hash = |source: &mut dyn Read| checksums::measure(source).map(|(_, hash)| hash);
+        if let Some(text) = self.read(CHECKSUMS, MOST_TEXT_BYTES)? {
+            return hash(&mut &*text).map_err(|e| LoadError::io(&self.path, e));
+        }
+        let digest = match &self.files {
+            Files::Bare => hash(&mut &*model),
+            Files::Archive(_) => File::open(&self.path).and_then(|mut file| hash(&mut file)),
+            Files::Folder(folder) => {
+                let names = folder.names();
+                let hashes =
+                    names.iter().map(|name| Ok((name.as_str(), hash(&mut folder.open_file(name)?)?)));
+                let hashes: std::io::Result<Vec<_>> = hashes.collect();
+                hashes.and_then(|hashes| hash(&mut checksums::list(hashes).as_bytes()))
+            }
+        };
+        digest.map_err(|e| LoadError::io(&self.path, e))
+    }
+
+    /// What a file with this content may be called so that it is found: the extension follows from what it is.
+    pub fn plain_name(path: &Path) -> Result<&'static str, LoadError> {
+        let head = head(path)?;
+        if head.starts_with(ZIP) {
+            return Ok("model.mlpkg");
+        }
+        // After its brace, JSON text has a quote or white space; UBJSON has the type of a length.
+        let quoted =
+            head.trim_ascii_start().get(1..).is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\""));
+        Ok(match detect(path)? {
+            Kind::LightGbm => "model.txt",
+            Kind::XgBoost if quoted => "model.json",
+            Kind::XgBoost => "model.ubj",
+        })
     }
 
     pub(crate) fn bad(&self, reason: &str) -> LoadError {

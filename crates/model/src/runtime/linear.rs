@@ -79,4 +79,8 @@ impl Runtime for LinearRuntime {
     fn row_cost(&self) -> f64 {
         self.weights.len() as f64 * TERM_COST
     }
+
+    fn memory(&self) -> usize {
+        size_of::<Self>() + size_of_val(&*self.start) + size_of_val(&*self.weights)
+    }
 }

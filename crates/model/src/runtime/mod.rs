@@ -40,6 +40,9 @@ pub trait Runtime: Send + Sync {
 
     /// About how many nanoseconds a row takes on one core: decides whether a request is worth splitting.
     fn row_cost(&self) -> f64;
+
+    /// About how many bytes it holds.
+    fn memory(&self) -> usize;
 }
 
 /// The kind of prediction that a model file tells of itself.

@@ -2,5 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // a test may fail loudly and print
 
+mod facts;
 mod golden;
 mod hostile;

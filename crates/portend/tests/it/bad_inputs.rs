@@ -293,6 +293,9 @@ fn bad_queries() -> Vec<Case> {
 }
 
 fn bad_routes() -> Vec<Case> {
+    let no_package = "this is not a package or model that can be served: it is neither XGBoost JSON or UBJSON nor \
+                      LightGBM text (XGBoost's old binary format must be saved again as JSON with XGBoost 3.0 or \
+                      older)";
     let no_route =
         "there is no such route; predictions are at POST /predictions and POST /deployments/{id}/predictions";
     let no_deployment = "there is no such deployment; there are: fraud, revenue";
@@ -303,7 +306,8 @@ fn bad_routes() -> Vec<Case> {
         route("POST", "/deployments/%00/predictions", 404, no_deployment),
         route("POST", "/deployments/%ff/predictions", 404, no_deployment),
         route("POST", "/deployments/../predictions", 404, no_deployment),
-        route("POST", "/deployments/predictions", 404, no_route),
+        // an upload to an id called so
+        route("POST", "/deployments/predictions", 400, no_package),
         route("POST", "/predictions", 404, "several models are served, name one in the path: fraud, revenue"),
         route("POST", "/predict", 404, no_route),
         route("GET", "/", 404, no_route),

@@ -4,6 +4,7 @@
 
 mod arrows;
 mod bad_inputs;
+mod cache;
 mod command_line;
 mod configuration;
 mod connection;
@@ -17,8 +18,10 @@ mod package_create;
 mod package_sign;
 mod package_tools;
 mod readme;
+mod reload;
 mod running_server;
 mod scenarios;
+mod uploads;
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -261,7 +261,7 @@ fn a_server_serves_only_what_its_policy_trusts() {
         let found = found.map_err(|(code, line)| format!("{code}: {line}"));
         match (found, expected) {
             (Ok(log), Ok(expected)) => {
-                let lines: Vec<_> = log.lines().filter(|line| line.starts_with("model ")).collect();
+                let lines: Vec<_> = log.lines().filter(|line| line.contains(" is served, but ")).collect();
                 assert_eq!(lines.join("\n"), expected);
             }
             (found, expected) => assert_eq!(found, expected.map(str::to_owned).map_err(str::to_owned)),

@@ -63,15 +63,15 @@ impl RunningServer {
         Self::start(command)
     }
 
-    /// Starts a command that serves, and waits until its models are loaded.
+    /// Starts a command that serves, and waits until it is ready.
     pub(crate) fn start(command: Command) -> Self {
-        let mut server = Self::start_with("http", command);
+        let mut server = Self::listening("http", command);
         server.wait_until_ready();
         server
     }
 
     /// Starts a command that serves by `http` or `https`, and waits until it listens.
-    pub(crate) fn start_with(scheme: &str, mut command: Command) -> Self {
+    pub(crate) fn listening(scheme: &str, mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let log = Arc::new(Mutex::new(String::new()));

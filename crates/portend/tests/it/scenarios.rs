@@ -1,6 +1,7 @@
 //! Runs `testdata/scenarios/*.txt`: commands as users type them, each followed by exactly what it prints.
 //!
-//! A file begins with comments (`#`) and a line `serve PATH`, relative to `examples/demo`. Then come steps: a line
+//! A file begins with comments (`#`) and a line `serve PATH`, relative to `examples/demo`; `serve a copy of PATH` leaves
+//! that as it is. Then come steps: a line
 //! that begins with `$ ` (and goes on in lines indented by four spaces) and the output, blank lines after it left out.
 //! Commands run in bash, one after the other, in one folder that holds the demo's scoring files; `$HOST` is the
 //! server. `PORTEND_BLESS=1` writes the outputs that were found into the files.
@@ -16,6 +17,8 @@ use crate::{blessing, is_here, repository};
 struct Scenario {
     head: String,
     serve: PathBuf,
+    /// Whether a copy is served, because the steps change it.
+    copied: bool,
     steps: Vec<Step>,
 }
 
@@ -24,6 +27,8 @@ struct Step {
     command: String,
     output: String,
 }
+
+const COPY: &str = "a copy of ";
 
 fn read(text: &str) -> Scenario {
     let start = text.find("serve ").filter(|at| *at == 0 || text[..*at].ends_with('\n')).unwrap();
@@ -48,8 +53,10 @@ fn read(text: &str) -> Scenario {
         let output = output.join("\n").trim_end_matches('\n').to_owned();
         steps.push(Step { comments: std::mem::take(&mut comments), command, output });
     }
-    let serve = PathBuf::from(serve.trim_start_matches("serve "));
-    Scenario { head, serve, steps }
+    let serve = serve.trim_start_matches("serve ");
+    let copied = serve.starts_with(COPY);
+    let serve = PathBuf::from(serve.trim_start_matches(COPY));
+    Scenario { head, serve, copied, steps }
 }
 
 fn write(scenario: &Scenario) -> String {
@@ -68,7 +75,11 @@ fn run(command: &str, folder: &Path, host: &str) -> String {
     let script = format!("exec 2>&1; set -o pipefail; {command}");
     let mut bash = Command::new("bash");
     bash.args(["--noprofile", "--norc", "-c", &script]).current_dir(folder).stdin(Stdio::null());
-    bash.env("HOST", host).env("LC_ALL", "C").env("no_proxy", "*").env("CURL_HOME", folder);
+    bash.env("HOST", host)
+        .env("DEMO", repository("examples/demo"))
+        .env("LC_ALL", "C")
+        .env("no_proxy", "*")
+        .env("CURL_HOME", folder);
     let done = bash.output().unwrap();
     let printed = String::from_utf8_lossy(&done.stdout).trim_end_matches('\n').to_owned();
     match done.status.success() {
@@ -86,7 +97,16 @@ fn check(path: &Path) -> Result<usize, String> {
     }
     // curl reads this instead of the developer's own settings
     fs::write(folder.path().join(".curlrc"), "silent\nshow-error\nmax-time = 60\n").unwrap();
-    let server = RunningServer::serve(&demo.join(&scenario.serve));
+    let mut served = demo.join(&scenario.serve);
+    let copy = tempfile::tempdir().unwrap();
+    if scenario.copied {
+        for name in ["fraud", "revenue"] {
+            let copied = Command::new("cp").arg("-r").arg(served.join(name)).arg(copy.path()).status();
+            assert!(copied.unwrap().success());
+        }
+        served = copy.path().to_owned();
+    }
+    let server = RunningServer::serve(&served);
     let host = format!("http://{}", server.address);
     let mut differences = String::new();
     for step in &mut scenario.steps {

@@ -146,6 +146,15 @@ impl<T: Float> Ensemble<T> {
         self.base.len()
     }
 
+    /// The bytes that it holds.
+    pub(super) fn memory(&self) -> usize {
+        size_of_val(&*self.nodes)
+            + size_of_val(&*self.leaves)
+            + size_of_val(&*self.trees)
+            + size_of_val(&*self.base)
+            + self.slots.memory()
+    }
+
     /// Steps that a row takes at most.
     pub(super) fn steps(&self) -> usize {
         self.steps

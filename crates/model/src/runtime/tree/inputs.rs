@@ -148,6 +148,12 @@ impl<T: Float> Slots<T> {
         self.len
     }
 
+    /// The bytes that they hold.
+    pub(super) fn memory(&self) -> usize {
+        let tables = self.memberships.iter().map(|m| size_of_val(&*m.codes) + size_of_val(&*m.bits));
+        size_of_val(&*self.plain) + size_of_val(&*self.memberships) + tables.sum::<usize>()
+    }
+
     /// Room for groups of rows, the slot of leaves made ready.
     pub(super) fn groups(&self, count: usize) -> Vec<T> {
         vec![T::NEG_INFINITY; self.len * LANES * count]

@@ -18,6 +18,19 @@ pub(super) enum LeafOutput<T> {
 }
 
 impl<T: Float> LeafOutput<T> {
+    /// The bytes that it holds.
+    pub(super) fn memory(&self) -> usize {
+        match self {
+            Self::Own => 0,
+            Self::Vector(VectorLeaves { trees, places, values, .. }) => {
+                size_of_val(&**trees) + size_of_val(&**places) + size_of_val(&**values)
+            }
+            Self::Linear(LinearLeaves { trees, leaves, terms }) => {
+                size_of_val(&**trees) + size_of_val(&**leaves) + size_of_val(&**terms)
+            }
+        }
+    }
+
     /// The margins of `rows`, row after row, one per output group.
     pub(super) fn margins(
         &self,

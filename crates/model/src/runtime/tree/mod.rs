@@ -114,4 +114,8 @@ impl<T: Float> Runtime for TreeRuntime<T> {
         let step = if self.ensemble.ranked().is_some() { RANKED_STEP_COST } else { STEP_COST };
         self.ensemble.steps() as f64 * step + self.ensemble.slots().len() as f64
     }
+
+    fn memory(&self) -> usize {
+        size_of::<Self>() + self.ensemble.memory() + self.leaves.memory()
+    }
 }

@@ -6,54 +6,72 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use portend_core::{Label, ModelId, TargetKind};
+use portend_model::Model;
 use serde_json::{Value, json};
 
 use super::{PathId, error_response};
 use crate::http::{self, App};
-use crate::repository::{Entry, Failure};
+use crate::repository::{Failure, LoadFacts, Repository, Snapshot};
 
 /// Facts on one model: the one named in the path, or the only one.
 pub(super) async fn info(State(app): State<Arc<App>>, PathId(id): PathId) -> Response {
-    match app.repository.find(id.as_deref()) {
-        Ok((id, entry)) => http::json(StatusCode::OK, describe(id, entry).to_string()),
+    match app.repository.snapshot(id.as_deref()).await {
+        Ok((id, snapshot)) => {
+            let mut facts = describe(&app.repository, &id, &snapshot);
+            if let Some(loaded) = &snapshot.loaded {
+                describe_model(&loaded.model, &mut facts);
+            }
+            http::json(StatusCode::OK, facts.to_string())
+        }
         Err(error) => error_response(&error),
     }
 }
 
 /// All models with their state.
 pub(super) async fn deployments(State(app): State<Arc<App>>) -> Response {
-    let deployments: Vec<Value> = app
-        .repository
-        .entries()
-        .map(|(id, entry)| {
-            let mut listed = json!({
-                "id": id.as_str(),
-                "package": entry.package_name(),
-                "loaded": matches!(entry.state(), Some(Ok(_))),
-            });
-            if let Some(Err(failure)) = entry.state() {
-                listed["error"] = error_value(failure);
-            }
-            listed
-        })
-        .collect();
+    let snapshots = app.repository.snapshots().await;
+    let deployments: Vec<Value> =
+        snapshots.iter().map(|(id, snapshot)| describe(&app.repository, id, snapshot)).collect();
     http::json(StatusCode::OK, json!({ "deployments": deployments }).to_string())
 }
 
-fn describe(id: &ModelId, entry: &Entry) -> Value {
-    let mut facts = json!({ "id": id.as_str(), "package": entry.package_name(), "deploymentId": null });
-    let model = match entry.state() {
-        None => {
-            facts["state"] = "loading".into();
-            return facts;
-        }
-        Some(Err(failure)) => {
-            facts["state"] = "failed".into();
-            facts["error"] = error_value(failure);
-            return facts;
-        }
-        Some(Ok(model)) => model,
+/// What there is to tell of a deployment whether or not its model is in memory.
+fn describe(repository: &Repository, id: &ModelId, snapshot: &Snapshot) -> Value {
+    let Snapshot { loaded, loading, failure, package, last, used, config } = snapshot;
+    let state = match (loaded, loading, failure) {
+        (Some(_), ..) => "ready",
+        (None, true, _) => "loading",
+        (None, false, Some(_)) => "failed",
+        (None, false, None) => "unloaded",
     };
+    let config_of = config.as_ref().ok();
+    let mut facts = json!({
+        "id": id.as_str(),
+        "package": package,
+        "deploymentId": config_of.and_then(|config| config.deployment_id.as_deref()),
+        "loaded": loaded.is_some(),
+        "state": state,
+        "lastUse": used.map(|moment| humantime::format_rfc3339_millis(repository.date(moment)).to_string()),
+    });
+    if let Some(failure) = failure {
+        facts["error"] = error_value(failure);
+    }
+    if let Some(LoadFacts { digest, took, memory, .. }) = last {
+        facts["digest"] = digest.as_str().into();
+        facts["loadTimeMs"] = json!((took.as_secs_f64() * 1e6).round() / 1e3);
+        facts["memoryBytes"] = (*memory).into();
+    }
+    if let Some(settings) = config_of.and_then(|config| config.association_id_settings.as_ref()) {
+        facts["associationIdSettings"] = json!({ "columnName": settings.column_name, "allowMissingValues": settings.allow_missing_values });
+    }
+    if let Err(warning) = config {
+        facts["warning"] = warning.as_str().into();
+    }
+    facts
+}
+
+/// Adds what a loaded model says of itself.
+fn describe_model(model: &Model, facts: &mut Value) {
     let features: Vec<Value> = model
         .features
         .iter()
@@ -65,7 +83,6 @@ fn describe(id: &ModelId, entry: &Entry) -> Value {
         TargetKind::Multilabel { .. } => ("Multilabel", Value::Null),
         TargetKind::Binary { labels, positive, .. } => ("Binary", label_value(&labels[*positive])),
     };
-    facts["state"] = "ready".into();
     facts["modelId"] = model.id.as_str().into();
     facts["modelVersion"] = model.version.as_str().into();
     facts["targetName"] = model.target.name.as_str().into();
@@ -87,7 +104,6 @@ fn describe(id: &ModelId, entry: &Entry) -> Value {
     }
     facts["samplesChecked"] = model.samples.into();
     facts["features"] = features.into();
-    facts
 }
 
 /// Why a model failed: a word for programs and a sentence for people.

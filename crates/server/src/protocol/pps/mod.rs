@@ -3,6 +3,7 @@
 
 mod answer;
 mod info;
+mod manage;
 mod parameters;
 mod request;
 
@@ -46,7 +47,8 @@ pub(crate) fn routes() -> Router<Arc<App>> {
             .route(&format!("{prefix}/deployments/{{id}}/predictionsUnstructured"), post(not_offered))
             .route(&format!("{prefix}/info"), get(info::info))
             .route(&format!("{prefix}/deployments"), get(info::deployments))
-            .route(&format!("{prefix}/deployments/{{id}}/info"), get(info::info));
+            .route(&format!("{prefix}/deployments/{{id}}/info"), get(info::info))
+            .route(&format!("{prefix}/deployments/{{id}}"), post(manage::upload).delete(manage::delete));
     }
     router
         // Older commands of the batch client: a project id, then the model's.
@@ -89,21 +91,23 @@ async fn predict(
     query: Option<&str>,
     request: Request,
 ) -> Result<Response, ServerError> {
-    let model = app.repository.model(id)?;
+    let (model, was_loaded) = app.repository.model(id).await?;
     let parameters = Parameters::parse(query.unwrap_or_default(), &model.target)?;
     let csv = answer::wants_csv(request.headers());
     let exchange = PpsExchange::read(request, parameters, csv, &app.admission, app.config.body_limit).await?;
-    let answer = app.scorer.answer(&app.admission, Arc::clone(model), exchange).await?;
+    let answer = app.scorer.answer(&app.admission, model, exchange).await?;
     let mut response = Response::new(answer_body(answer));
     let content_type = if csv { "text/csv; charset=utf-8" } else { "application/json" };
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response.headers_mut().insert(CACHE_HIT, HeaderValue::from_static("true"));
+    response
+        .headers_mut()
+        .insert(CACHE_HIT, HeaderValue::from_static(if was_loaded { "true" } else { "false" }));
     Ok(response)
 }
 
 /// Routes of model kinds that are not served yet.
 async fn not_offered(State(app): State<Arc<App>>, PathId(id): PathId) -> Response {
-    let error = match app.repository.model(id.as_deref()) {
+    let error = match app.repository.model(id.as_deref()).await {
         Ok(_) => ServerError::BadParameter("not available for this model".to_owned()),
         Err(error) => error,
     };

@@ -1,5 +1,7 @@
 //! A prediction request: its headers and body made into an exchange for the scoring path.
 
+use std::borrow::Cow;
+
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
@@ -129,16 +131,25 @@ enum Content {
 
 impl Content {
     fn of(headers: &HeaderMap) -> Result<Self, ServerError> {
-        let value = headers.get(header::CONTENT_TYPE).map(|v| String::from_utf8_lossy(v.as_bytes()));
-        let value = value.as_deref().unwrap_or_default();
-        let form = value.get(..FORM.len()).is_some_and(|start| start.eq_ignore_ascii_case(FORM));
-        match form {
-            false => kind(value).map(|(rows, charset)| Self::Plain(rows, charset)),
-            true => multer::parse_boundary(value)
-                .map(Self::Form)
-                .map_err(|_| ServerError::BadBody(format!("Content-Type {FORM} has no boundary"))),
+        match form_boundary(headers)? {
+            Some(boundary) => Ok(Self::Form(boundary)),
+            None => kind(&content_type(headers)).map(|(rows, charset)| Self::Plain(rows, charset)),
         }
     }
+}
+
+fn content_type(headers: &HeaderMap) -> Cow<'_, str> {
+    headers.get(header::CONTENT_TYPE).map(|v| String::from_utf8_lossy(v.as_bytes())).unwrap_or_default()
+}
+
+/// What stands between the parts of a form; None for another body.
+pub(super) fn form_boundary(headers: &HeaderMap) -> Result<Option<String>, ServerError> {
+    let value = content_type(headers);
+    if !value.get(..FORM.len()).is_some_and(|start| start.eq_ignore_ascii_case(FORM)) {
+        return Ok(None);
+    }
+    let boundary = multer::parse_boundary(&*value);
+    boundary.map(Some).map_err(|_| ServerError::BadBody(format!("Content-Type {FORM} has no boundary")))
 }
 
 const FORM: &str = "multipart/form-data";
