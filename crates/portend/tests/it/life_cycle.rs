@@ -72,6 +72,35 @@ fn no_request_is_lost_when_the_server_is_told_to_stop_under_load() {
     assert_eq!(logged, answers + 1, "answers that were sent, and that came");
 }
 
+/// Opens a connection for each request and sends it a little later, until nobody listens any more; how many were lost.
+fn knock_to_the_end(address: SocketAddr) -> usize {
+    let mut lost = 0;
+    while let Ok(mut connection) = Connection::try_open(address) {
+        std::thread::sleep(Duration::from_millis(3));
+        let sent = connection.try_send_bytes(b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let answer = sent.and_then(|()| connection.try_receive());
+        lost += usize::from(!answer.is_ok_and(|answer| answer.status == 200));
+    }
+    lost
+}
+
+#[test]
+fn a_connection_of_the_last_moment_is_served() {
+    let server = serve("30s");
+    let mut running = hang(&server); // for which it stays
+    let address = server.address;
+    let lost: usize = std::thread::scope(|scope| {
+        let crowd: Vec<_> = (0..CROWD).map(|_| scope.spawn(move || knock_to_the_end(address))).collect();
+        server.terminate();
+        crowd.into_iter().map(|one| one.join().unwrap()).sum()
+    });
+    running.send_bytes(ROWS.as_bytes());
+    assert_eq!(running.receive().status, 200);
+    assert_eq!(server.end().0, Some(0));
+    // one may be opened by the system and never accepted
+    assert!(lost <= 1, "{lost} of the last {CROWD}");
+}
+
 /// A connection with a request whose body is not all there, once the server has its head.
 fn hang(server: &RunningServer) -> Connection {
     let mut connection = server.connect();
