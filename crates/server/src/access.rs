@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use tower_http::cors::{Any, CorsLayer};
+use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 use crate::config::Secret;
 use crate::error::ServerError;
@@ -45,7 +45,9 @@ fn equal(a: &[u8], b: &[u8]) -> bool {
 
 /// Lets browsers call from these origins (`*` for any); none: browsers are told nothing.
 pub(crate) fn with_origins(routes: Router, origins: &[String]) -> Router {
-    let layer = CorsLayer::new().allow_methods(Any).allow_headers(Any).expose_headers(Any);
+    // by name: for browsers, any header does not mean Authorization
+    let headers = AllowHeaders::mirror_request();
+    let layer = CorsLayer::new().allow_methods(Any).allow_headers(headers).expose_headers(Any);
     match origins {
         [] => routes,
         all if all.iter().any(|origin| origin == "*") => routes.layer(layer.allow_origin(Any)),

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io::{Write, stderr};
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,7 +12,6 @@ use futures_util::FutureExt;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -69,6 +69,7 @@ impl Server {
                 _ = failed.send(error);
             }
         });
+        let drain_timeout = self.app.config.drain_timeout;
         let connections = Connections::new(Arc::clone(&self.app), self.opening);
         let mut watch_load = true;
         loop {
@@ -82,15 +83,15 @@ impl Server {
             }
         }
         self.app.stopping.store(true, Ordering::Relaxed);
-        let drain_timeout = self.app.config.drain_timeout;
         let drained = async {
-            connections.linger(&self.listener).await;
+            connections.linger(&self.listener, LINGER.min(drain_timeout / 2)).await;
             drop(self.listener);
             connections.end().await;
         };
         let end = tokio::select! {
+            biased;
             () = drained => End::Drained,
-            () = tokio::time::sleep(drain_timeout) => End::CutOff,
+            () = tokio::time::sleep(drain_timeout + CLOSING) => End::CutOff,
             Some(()) = stop.recv() => End::CutOff,
         };
         self.app.log.flush();
@@ -111,22 +112,30 @@ pub enum End {
 /// that the connection ends: to close it at once would lose the request that is under way.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// What closing connections without a request may take, where running requests are given no time.
+const CLOSING: Duration = Duration::from_millis(250);
+
+/// How long a connection is kept for its first request when the server stops: its client has just come to send one.
+const FIRST_REQUEST: Duration = Duration::from_millis(200);
+
 /// The connections of a server.
 struct Connections {
     http: http1::Builder,
     service: HttpService,
     opening: Opening,
-    graceful: GracefulShutdown,
-    /// Each connection has a receiver.
-    open: watch::Sender<()>,
+    /// How long each is kept for its first request.
+    first_request: Duration,
+    /// True once they are to end; each connection has a receiver.
+    over: watch::Sender<bool>,
 }
 
 impl Connections {
     fn new(app: Arc<App>, opening: Opening) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(app.config.header_timeout);
+        let first_request = FIRST_REQUEST.min(app.config.drain_timeout / 4);
         let service = HttpService::new(app);
-        Self { http, service, opening, graceful: GracefulShutdown::new(), open: watch::Sender::new(()) }
+        Self { http, service, opening, first_request, over: watch::Sender::new(false) }
     }
 
     /// Serves what was accepted.
@@ -137,28 +146,33 @@ impl Connections {
         };
         _ = stream.set_nodelay(true);
         let (http, service) = (self.http.clone(), self.service.clone());
-        let (watcher, mut ended) = (self.graceful.watcher(), self.open.subscribe());
+        let mut over = self.over.subscribe();
+        let kept = Instant::now() + self.first_request;
         let opened = self.opening.clone().open(stream);
         tokio::spawn(async move {
+            let end = async {
+                _ = over.wait_for(|over| *over).await; // an error: nobody is left who would say it
+                tokio::time::sleep_until(kept).await;
+            };
+            let mut end = pin!(end);
             let opened = tokio::select! {
                 biased;
                 opened = opened => opened,
-                _ = ended.changed() => None, // whoever asked for nothing yet
+                () = &mut end => None,
             };
             match opened {
-                Some(Opened::Plain(stream)) => serve(&http, stream, service, watcher).await,
-                Some(Opened::Tls(stream)) => serve(&http, stream, service, watcher).await,
+                Some(Opened::Plain(stream)) => serve(&http, stream, service, end).await,
+                Some(Opened::Tls(stream)) => serve(&http, stream, service, end).await,
                 None => {}
             }
-            drop(ended);
         });
     }
 
     /// Serves on for a moment, or until no connection is left.
-    async fn linger(&self, listener: &TcpListener) {
-        let end = Instant::now() + LINGER;
+    async fn linger(&self, listener: &TcpListener, moment: Duration) {
+        let end = Instant::now() + moment;
         let mut rest = tokio::time::interval(Duration::from_millis(10));
-        while self.open.receiver_count() > 0 && Instant::now() < end {
+        while self.over.receiver_count() > 0 && Instant::now() < end {
             tokio::select! {
                 accepted = listener.accept() => self.take(accepted).await,
                 _ = rest.tick() => {}
@@ -172,22 +186,29 @@ impl Connections {
 
     /// Ends connections as soon as they have no request.
     async fn end(self) {
-        drop(self.open);
-        self.graceful.shutdown().await;
+        self.over.send_replace(true);
+        self.over.closed().await;
     }
 }
 
-/// Serves a connection to its end.
+/// Serves a connection to its end, or from `end` on to the end of its running request.
 async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     http: &http1::Builder,
     stream: S,
     service: HttpService,
-    watcher: Watcher,
+    end: Pin<&mut impl Future<Output = ()>>,
 ) {
     let service = service_fn(move |request| {
         let service = service.clone();
         async move { Ok::<_, Infallible>(service.answer(request).await) }
     });
+    let mut connection = pin!(http.serve_connection(TokioIo::new(Stalling::new(stream)), service));
     // Errors are the client's going away; the request's own are answered.
-    _ = watcher.watch(http.serve_connection(TokioIo::new(Stalling::new(stream)), service)).await;
+    tokio::select! {
+        biased; // a request that has come is seen before the end
+        _ = &mut connection => return,
+        () = end => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    _ = connection.await;
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Request, header};
+use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -19,6 +19,9 @@ const LONG: u64 = 1 << 20;
 
 /// How long the rest of a body is read for.
 const MOST_TIME: Duration = Duration::from_secs(10);
+
+/// The same for a body that came too slowly already: long enough for its client to see the answer.
+const MOST_TIME_SLOW: Duration = Duration::from_secs(1);
 
 /// Where an unread body is left.
 pub(crate) type Left<B> = Arc<Mutex<Option<B>>>;
@@ -44,7 +47,7 @@ where
 }
 
 /// Reads the rest of a body that was left beside the answer, at most twice the limit that bodies have; tells the
-/// client that the connection ends when so much is announced that it may rather not send it.
+/// client that the connection ends when so much is announced that it may rather not send it, or it was too slow.
 pub(crate) fn settle<B>(left: Option<Left<B>>, limit: usize, response: &mut Response)
 where
     B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
@@ -52,10 +55,12 @@ where
     let rest = left.and_then(|left| left.lock().ok()?.take());
     let Some(rest) = rest else { return };
     let most = 2 * limit as u64;
-    if rest.size_hint().lower() > LONG {
+    let slow = response.status() == StatusCode::REQUEST_TIMEOUT;
+    if slow || rest.size_hint().lower() > LONG {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    tokio::spawn(tokio::time::timeout(MOST_TIME, drain(rest, most)));
+    let most_time = if slow { MOST_TIME_SLOW } else { MOST_TIME };
+    tokio::spawn(tokio::time::timeout(most_time, drain(rest, most)));
 }
 
 /// Reads to the end, or past `most` bytes.

@@ -1,6 +1,6 @@
 //! One HTTP/1.1 connection, written and read byte by byte, so that a test can send what no client library would.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -17,10 +17,15 @@ pub(crate) struct Answer {
 
 impl Connection {
     pub(crate) fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
+        Self::try_open(address).unwrap()
+    }
+
+    /// An error when nobody listens there.
+    pub(crate) fn try_open(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self(BufReader::new(stream))
+        Ok(Self(BufReader::new(stream)))
     }
 
     /// Sends a request with a body of told length (GET without a body tells none) and reads the answer.
@@ -45,15 +50,35 @@ impl Connection {
 
     /// Sends what may be anything.
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
-        self.0.get_mut().write_all(bytes).unwrap();
+        self.try_send_bytes(bytes).unwrap();
+    }
+
+    /// The same to a server that may have ended the connection.
+    pub(crate) fn try_send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.get_mut().write_all(bytes)
+    }
+
+    /// Reads what a server says that begins to read a body, to a client that waits for it: a head of its own.
+    pub(crate) fn receive_go_ahead(&mut self) -> String {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert!(self.0.read_line(&mut head).unwrap() > 0, "ended after {head:?}");
+        }
+        head
     }
 
     /// Reads one answer.
     pub(crate) fn receive(&mut self) -> Answer {
+        self.try_receive().unwrap_or_else(|error| panic!("no answer: {error}"))
+    }
+
+    /// Reads one answer; an error when the connection ends before its end.
+    pub(crate) fn try_receive(&mut self) -> io::Result<Answer> {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
-            let read = self.0.read_line(&mut head);
-            assert!(read.as_ref().is_ok_and(|count| *count > 0), "no answer but {read:?}, after {head:?}");
+            if self.0.read_line(&mut head)? == 0 {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("ended after {head:?}")));
+            }
         }
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         let mut answer = Answer { status: status.unwrap(), head, body: Vec::new() };
@@ -62,8 +87,8 @@ impl Connection {
         }
         let length = answer.header("content-length").and_then(|value| value.parse().ok());
         answer.body = vec![0; length.unwrap_or_else(|| panic!("no length: {}", answer.head))];
-        self.0.read_exact(&mut answer.body).unwrap();
-        answer
+        self.0.read_exact(&mut answer.body)?;
+        Ok(answer)
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // a test may fail loudly and print
 
+mod access;
 mod arrows;
 mod bad_inputs;
 mod cache;
@@ -10,9 +11,11 @@ mod configuration;
 mod connection;
 mod documents;
 mod https;
+mod life_cycle;
 mod memory;
 mod numbers;
 mod output_nobody_reads;
+mod overload;
 mod package_commands;
 mod package_create;
 mod package_sign;

@@ -72,3 +72,41 @@ fn rows_that_are_smaller_than_their_answers_do_not_fill_the_memory() {
     let records = format!("[{{{}}}{}]", first.join(","), ",{}".repeat(4_000_000));
     check(&repository("examples/demo/fraud"), "application/json", "", &records, ANSWER);
 }
+
+/// What a server of so many workers holds after requests of so many times the demo's ten rows, over several connections.
+fn resident_after(workers: usize, times: &[usize]) -> Option<u64> {
+    let mut command = portend();
+    command.arg("serve").arg(repository("examples/demo/fraud"));
+    command.args(["--port", "0", "--workers", &workers.to_string(), "--access-log", "off"]);
+    let server = RunningServer::start(command);
+    let text = std::fs::read_to_string(repository("examples/demo/fraud-scoring.csv")).unwrap();
+    let (head, rows) = text.split_once('\n').unwrap();
+    std::thread::scope(|scope| {
+        for times in times {
+            let rows = format!("{head}\n{}", rows.repeat(*times));
+            let mut connection = server.connect();
+            scope.spawn(move || {
+                let kind = ["Content-Type: text/csv"];
+                let ask = |_| connection.ask("POST", "/predictions", &kind, rows.as_bytes()).status;
+                assert!((0..30).map(ask).all(|status| status == 200));
+            });
+        }
+    });
+    let resident = server.resident_kib();
+    println!("{workers} workers hold {} KiB", resident.unwrap_or_default());
+    server.stop();
+    resident
+}
+
+#[test]
+fn more_workers_hold_no_more_after_small_requests_and_little_more_after_large_ones() {
+    let check = |times: &[usize], most: &dyn Fn(u64) -> u64| {
+        let (Some(two), Some(sixteen)) = (resident_after(2, times), resident_after(16, times)) else {
+            return;
+        };
+        assert!(sixteen <= most(two), "{sixteen} KiB with 16 workers, {two} KiB with 2");
+    };
+    check(&[1, 2, 5, 10], &|two| two + two / 10);
+    // each thread that scores keeps some memory for its next part of a large request
+    check(&[1, 100, 1000, 2000], &|two| two + 14 * (6 << 10));
+}

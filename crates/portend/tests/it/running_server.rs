@@ -149,15 +149,26 @@ impl RunningServer {
     }
 
     /// Sends SIGTERM, expects exit code 0 and gives all that it wrote to standard error.
-    pub(crate) fn stop(mut self) -> String {
+    pub(crate) fn stop(self) -> String {
+        self.terminate();
+        let (code, log) = self.end();
+        assert_eq!(code, Some(0), "{log}");
+        log
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
         let kill = format!("kill -TERM {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// Waits until it has ended; its exit code, and all that it wrote to standard error.
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let status: ExitStatus = wait_for("the end", || self.child.try_wait().unwrap());
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
         }
-        assert_eq!(status.code(), Some(0), "{}", self.log());
-        self.log()
+        (status.code(), self.log())
     }
 }
 
