@@ -16,6 +16,7 @@ mod package_commands;
 mod package_create;
 mod package_sign;
 mod package_tools;
+mod package_training;
 mod readme;
 mod running_server;
 mod scenarios;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use portend_core::Label;
+use portend_core::{Label, TargetKind};
 
 use super::training::{Table, summary, text, write_csv};
 use super::{CreateError, Source, Work, json, shown, value};
@@ -105,8 +105,12 @@ impl Work<'_> {
     /// Labels in the wrong order are the one mistake that nothing else would show: predictions are compared with the
     /// labels of the training data.
     fn compare_labels(&mut self, model: &Model, table: &Table, predicted: &[Predictions], training: &str) {
+        // several labels or numbers a row: no column of the training data holds them
+        if !matches!(model.target.kind, TargetKind::Binary { .. } | TargetKind::Multiclass { .. }) {
+            return;
+        }
         let labels = model.target.labels();
-        let Some(at) = table.position(&model.target.name).filter(|_| !labels.is_empty()) else { return };
+        let Some(at) = table.position(&model.target.name) else { return };
         let largest =
             |row: &[f64]| (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best });
         let outputs: Vec<usize> = predicted.iter().flat_map(Predictions::rows).map(largest).collect();
@@ -145,14 +149,26 @@ fn better_order(column: &TextColumn, labels: &[Label], outputs: &[usize]) -> Opt
 fn prediction_baseline(model: &Model, predicted: &[Predictions]) -> PredictionBaseline {
     let rows = || predicted.iter().flat_map(Predictions::rows);
     let labels = model.target.labels();
-    let outputs = (0..model.width(Output::Prediction)).map(|output| OutputBaseline {
-        class: labels.get(output).map(value),
-        summary: Summary::numeric(rows().map(|row| row[output])),
+    let numbers = matches!(model.target.kind, TargetKind::MultiRegression { .. });
+    let outputs = (0..model.width(Output::Prediction)).map(|output| {
+        let label = labels.get(output).map(value);
+        let (class, name) = if numbers { (None, label) } else { (label, None) };
+        OutputBaseline { class, name, summary: Summary::numeric(rows().map(|row| row[output])) }
     });
-    let classes = (!labels.is_empty()).then(|| {
-        let mut counts = vec![0; labels.len()];
-        rows().for_each(|row| counts[model.target.predicted(row)] += 1);
-        Summary::categorical(labels.iter().cloned().zip(counts), 0, 0)
-    });
-    PredictionBaseline { outputs: outputs.collect(), classes }
+    let mut counts = vec![0; labels.len()];
+    match &model.target.kind {
+        TargetKind::Regression | TargetKind::MultiRegression { .. } => {
+            return PredictionBaseline { outputs: outputs.collect(), classes: None };
+        }
+        TargetKind::Binary { .. } | TargetKind::Multiclass { .. } => {
+            rows().filter_map(|row| model.target.predicted(row)).for_each(|label| counts[label] += 1);
+        }
+        TargetKind::Multilabel { threshold, .. } => {
+            for (label, _) in rows().flat_map(|row| row.iter().enumerate()).filter(|(_, p)| *p > threshold) {
+                counts[label] += 1;
+            }
+        }
+    }
+    let classes = Summary::categorical(labels.iter().cloned().zip(counts), 0, 0);
+    PredictionBaseline { outputs: outputs.collect(), classes: Some(classes) }
 }
