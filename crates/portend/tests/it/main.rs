@@ -14,6 +14,7 @@ mod numbers;
 mod output_nobody_reads;
 mod package_commands;
 mod package_create;
+mod package_place;
 mod package_sign;
 mod package_tools;
 mod package_training;
