@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use portend_model::package::{Created, Finding, Recipe, Source, create, write_archive};
+use portend_model::package::{Created, Finding, MOST_TRAINING_BYTES, Recipe, Source, create, write_archive};
 use portend_model::{LoadError, Model};
 use serde_json::{Map, Value};
 
@@ -17,7 +17,7 @@ use crate::CommandError;
 
 /// The largest model file, as the server has it, and the largest text.
 const MOST_MODEL_BYTES: u64 = 4 << 30;
-const MOST_TEXT_BYTES: u64 = 1 << 30;
+const MOST_TEXT_BYTES: u64 = MOST_TRAINING_BYTES as u64;
 
 pub(super) fn run(arguments: &CreateArguments) -> Result<ExitCode, CommandError> {
     let model = read(&arguments.model, MOST_MODEL_BYTES)?;
