@@ -151,19 +151,17 @@ impl Target {
         }
     }
 
-    /// The index of the predicted label for one row of class probabilities; 0 where no single label is predicted.
-    pub fn predicted(&self, values: &[f64]) -> usize {
+    /// The index of the predicted label for one row of class probabilities; None where no single label is predicted.
+    pub fn predicted(&self, values: &[f64]) -> Option<usize> {
         match self.kind {
-            TargetKind::Regression | TargetKind::MultiRegression { .. } | TargetKind::Multilabel { .. } => 0,
+            TargetKind::Regression | TargetKind::MultiRegression { .. } | TargetKind::Multilabel { .. } => {
+                None
+            }
             TargetKind::Binary { positive, threshold, .. } => {
-                if values[positive] > threshold {
-                    positive
-                } else {
-                    1 - positive
-                }
+                Some(if values[positive] > threshold { positive } else { 1 - positive })
             }
             TargetKind::Multiclass { .. } => {
-                (1..values.len()).fold(0, |best, i| if values[i] > values[best] { i } else { best })
+                Some((1..values.len()).fold(0, |best, i| if values[i] > values[best] { i } else { best }))
             }
         }
     }
@@ -173,8 +171,8 @@ impl Target {
 mod tests {
     use super::*;
 
-    fn check(kind: TargetKind, values: &[f64], expected: usize) {
-        assert_eq!(Target { name: "t".into(), kind }.predicted(values), expected);
+    fn check(kind: TargetKind, values: &[f64], expected: impl Into<Option<usize>>) {
+        assert_eq!(Target { name: "t".into(), kind }.predicted(values), expected.into());
     }
 
     #[test]
@@ -192,5 +190,13 @@ mod tests {
         let kind = TargetKind::Multiclass { labels: (0..3).map(Label::Integer).collect() };
         check(kind.clone(), &[0.4, 0.4, 0.2], 0);
         check(kind, &[0.1, 0.3, 0.6], 2);
+    }
+
+    #[test]
+    fn no_single_label_is_predicted_for_numbers_and_several_labels() {
+        let labels = || (0..2).map(Label::Integer).collect();
+        check(TargetKind::Regression, &[0.9], None);
+        check(TargetKind::MultiRegression { names: labels() }, &[0.1, 0.9], None);
+        check(TargetKind::Multilabel { labels: labels(), threshold: 0.5 }, &[0.1, 0.9], None);
     }
 }

@@ -160,7 +160,8 @@ impl Model {
         let bad =
             |package: &Package, file: &str, e: &dyn std::fmt::Display| package.bad(&format!("{file}: {e}"));
         let frame = if let Some(text) = package.read_text("samples/input.csv")? {
-            let frames = self.decode_csv(&text, &Keep::None, 1);
+            let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+            let frames = self.decode_csv(text, &Keep::None, 1);
             frames.map_err(|e| bad(package, "samples/input.csv", &e))?.remove(0)
         } else if let Some(text) = package.read_text("samples/input.json")? {
             self.decode_json(&text, &Keep::None).map_err(|e| bad(package, "samples/input.json", &e))?

@@ -26,9 +26,9 @@ pub(super) struct Baseline {
 /// What the model predicts for the training data.
 #[derive(Debug, Serialize)]
 pub(super) struct PredictionBaseline {
-    /// One for regression, else one a class in the order of the classes.
+    /// One for a number, else one a class, label or name of several numbers, in their order.
     pub(super) outputs: Vec<OutputBaseline>,
-    /// How often each class is predicted; not for regression.
+    /// How often each class or label is predicted; not for numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) classes: Option<Summary>,
 }
@@ -36,9 +36,12 @@ pub(super) struct PredictionBaseline {
 /// The values of one output.
 #[derive(Debug, Serialize)]
 pub(super) struct OutputBaseline {
-    /// The class whose probability it is.
+    /// The class or label whose probability it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) class: Option<Value>,
+    /// The name of the number, where a row has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<Value>,
     #[serde(flatten)]
     pub(super) summary: Summary,
 }

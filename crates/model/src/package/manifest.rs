@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
 use super::unique_keys::UniqueKeys;
+use super::{CHECKSUMS, MANIFEST, SIGNATURE, SIGNATURE_NOTE};
 use crate::runtime::{self, Iterations, Task};
 
 /// The manifest as written. Fields that are not known are ignored.
@@ -131,6 +132,12 @@ impl Manifest {
             ));
         }
         manifest.iterations()?;
+        let path = &manifest.model.path;
+        if [MANIFEST, CHECKSUMS, SIGNATURE, SIGNATURE_NOTE].contains(&path.as_str()) {
+            return Err(format!(
+                "model.path is '{path}', a name that the format keeps for itself: rename the model file"
+            ));
+        }
         if manifest.target.prediction_column_suffix.as_deref().is_some_and(|s| s != "PREDICTION") {
             return Err("target.prediction_column_suffix other than 'PREDICTION' is not supported".to_owned());
         }
@@ -162,7 +169,28 @@ impl Manifest {
             }
             (other, _) => return Err(format!("task '{other}' is not supported yet")),
         };
+        self.check_target(task)?;
         Ok(Target { name: self.target.name.clone(), kind })
+    }
+
+    /// The name becomes part of column names; what a model of this task does not have would be ignored.
+    fn check_target(&self, task: Task) -> Result<(), String> {
+        let TargetEntry { name, classes, positive_class, threshold, .. } = &self.target;
+        if name.trim().is_empty() || name.contains(char::is_control) {
+            return Err(format!("target.name is {name:?}: it must be text without control characters"));
+        }
+        let labelled = matches!(task, Task::Binary | Task::Multiclass | Task::Multilabel);
+        let unfit = [
+            ("classes", !classes.is_empty() && !labelled),
+            ("positive_class", positive_class.is_some() && task != Task::Binary),
+            ("threshold", threshold.is_some() && !matches!(task, Task::Binary | Task::Multilabel)),
+        ];
+        match unfit.iter().find(|(_, unfit)| *unfit) {
+            Some((field, _)) => {
+                Err(format!("target.{field} is given, and a model that predicts {task} has none"))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The boosting iterations that are asked for.

@@ -16,7 +16,7 @@ mod verify;
 mod write;
 
 pub use compare::{Change, Comparison, FeatureChange, NameChanges};
-pub use create::{CreateError, Created, Finding, Recipe, Source, create};
+pub use create::{CreateError, Created, Finding, MOST_TRAINING_BYTES, Recipe, Source, create};
 pub use describe::{Description, FeatureFacts, FileFacts, ModelFacts, PackageFacts, TargetFacts};
 pub(crate) use manifest::{Manifest, twice};
 pub use sign::Signed;

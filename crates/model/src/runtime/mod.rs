@@ -83,6 +83,8 @@ pub struct ModelFeature {
     pub levels_lost: bool,
     /// Whether splits treat it as codes of levels.
     pub categorical: bool,
+    /// The greatest code that an XGBoost model's splits name.
+    pub greatest_code: Option<u32>,
 }
 
 /// A model file, read: the runtime and what the file tells beside it.

@@ -3,10 +3,11 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use portend_model::package::{Created, Finding, Recipe, Source, create, write_archive};
+use portend_model::package::{Created, Finding, MOST_TRAINING_BYTES, Recipe, Source, create, write_archive};
 use portend_model::{LoadError, Model};
 use serde_json::{Map, Value};
 
@@ -16,7 +17,7 @@ use crate::CommandError;
 
 /// The largest model file, as the server has it, and the largest text.
 const MOST_MODEL_BYTES: u64 = 4 << 30;
-const MOST_TEXT_BYTES: u64 = 1 << 30;
+const MOST_TEXT_BYTES: u64 = MOST_TRAINING_BYTES as u64;
 
 pub(super) fn run(arguments: &CreateArguments) -> Result<ExitCode, CommandError> {
     let model = read(&arguments.model, MOST_MODEL_BYTES)?;
@@ -47,9 +48,25 @@ pub(super) fn run(arguments: &CreateArguments) -> Result<ExitCode, CommandError>
     let made = create(&recipe).map_err(|e| CommandError::Package(e.to_string()))?;
     let out = arguments.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.mlpkg", made.id)));
     tell(&made.findings);
+    spare_inputs(arguments, &out)?;
     put(&made, &out, arguments.force)?;
     print(&format!("{}\n", out.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses to write over one of the files that were read, by whatever name.
+fn spare_inputs(arguments: &CreateArguments, out: &Path) -> Result<(), CommandError> {
+    let CreateArguments { model, training_data, samples, expected, .. } = arguments;
+    let inputs = [Some(model), training_data.as_ref(), samples.as_ref(), expected.as_ref()];
+    let file = |path: &Path| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+    match inputs.into_iter().flatten().find(|input| file(out).is_some() && file(input) == file(out)) {
+        Some(input) => Err(CommandError::Package(format!(
+            "{} is the input {}: name another file to write",
+            out.display(),
+            input.display()
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn put(made: &Created, out: &Path, force: bool) -> Result<(), CommandError> {
@@ -64,7 +81,7 @@ fn put(made: &Created, out: &Path, force: bool) -> Result<(), CommandError> {
         Ok(_) => Ok(()),
         Err(error) => Err(refused(&error, temporary, out)),
     };
-    replace::put(out, force, |file| write_archive(&made.files, file), check)
+    replace::put(&replace::place(out)?, force, |file| write_archive(&made.files, file), check)
 }
 
 /// What was made would not be served. The name of the temporary file is nobody's business.

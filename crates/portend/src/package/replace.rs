@@ -4,7 +4,7 @@
 use std::fs::{File, Permissions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
@@ -36,6 +36,25 @@ pub(super) fn put(
         _ => failed(error.error),
     })?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+}
+
+/// Where `path` is to be written: links are followed, so that a link stays one.
+pub(super) fn place(path: &Path) -> Result<PathBuf, CommandError> {
+    let mut place = path.to_owned();
+    while place.is_symlink() {
+        place = match place.canonicalize() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => beyond(&place),
+            found => found,
+        }
+        .map_err(|e| CommandError::Package(format!("{}: {e}", path.display())))?;
+    }
+    Ok(place)
+}
+
+/// Where a link points whose end is not there yet. It is no loop, which is another error.
+fn beyond(link: &Path) -> io::Result<PathBuf> {
+    let to = std::fs::read_link(link)?;
+    Ok(link.parent().map_or_else(|| to.clone(), |folder| folder.join(&to)))
 }
 
 /// A new file beside `path`: hidden, so that no server takes it for a package, and with the mode of what it replaces.

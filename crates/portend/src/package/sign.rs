@@ -27,10 +27,12 @@ pub(super) fn run(arguments: &SignArguments) -> Result<ExitCode, CommandError> {
         }
         check(path, public)?;
     } else {
-        // a link to the package stays one
-        let place = path.canonicalize();
-        let place = place.map_err(|e| CommandError::Package(format!("{}: {e}", path.display())))?;
-        replace::put(&place, true, |file| signed.write(file), |written| check(written, public))?;
+        replace::put(
+            &replace::place(path)?,
+            true,
+            |file| signed.write(file),
+            |written| check(written, public),
+        )?;
     }
     print(&format!("{} is signed with key '{key_id}'\n", path.display()));
     Ok(ExitCode::SUCCESS)

@@ -83,7 +83,7 @@ impl Connection {
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         let mut answer = Answer { status: status.unwrap(), head, body: Vec::new() };
         if status == Some(204) {
-            return answer; // has no body and tells no length
+            return Ok(answer); // has no body and tells no length
         }
         let length = answer.header("content-length").and_then(|value| value.parse().ok());
         answer.body = vec![0; length.unwrap_or_else(|| panic!("no length: {}", answer.head))];

@@ -24,6 +24,38 @@ pub enum CreateError {
         /// What is wrong with them.
         error: DataError,
     },
+    /// There is nothing in the file.
+    #[error("{file} is empty: a header line and rows, or a list of records, are needed")]
+    Empty {
+        /// The file.
+        file: String,
+    },
+    /// The training data are longer than is read.
+    #[error("{file} is larger than {limit_mib} MiB: give fewer rows of the training data, evenly spread")]
+    TooLong {
+        /// The file.
+        file: String,
+        /// The limit.
+        limit_mib: usize,
+    },
+    /// There are more sample rows than could be checked whenever the package is loaded.
+    #[error(
+        "{file} has too many rows: samples are checked whenever the package is loaded, and a few are enough"
+    )]
+    TooManySamples {
+        /// The file.
+        file: String,
+    },
+    /// Samples of a model without names have another number of columns.
+    #[error("{file} has {found} columns, and the model, which matches them by position, {expected} features")]
+    SampleColumns {
+        /// The file.
+        file: String,
+        /// Columns of the file.
+        found: usize,
+        /// Features of the model.
+        expected: usize,
+    },
     /// There is a header and nothing else.
     #[error("{file} has no rows")]
     NoRows {
@@ -127,6 +159,42 @@ pub enum CreateError {
         /// The cell.
         value: String,
     },
+    /// A column can be read neither as codes nor as levels.
+    #[error(
+        "{file}: column '{column}' holds {values}, its splits name codes up to {greatest}, and the model file has no \
+         levels for it: give the data as the model was trained on, or the levels, that of code 0 first: \
+         --levels '{column}=A,B,…'"
+    )]
+    NeitherCodesNorLevels {
+        /// The file.
+        file: String,
+        /// The column.
+        column: String,
+        /// Its values.
+        values: String,
+        /// The greatest code in the model's splits.
+        greatest: u32,
+    },
+    /// Most values of a column are none of the feature's levels.
+    #[error(
+        "{file}: {unknown} of the {count} values of column '{column}' are none of the levels that the model file has for \
+         it: {values}, not {levels}; give the data as the model was trained on, or the levels that belong to the column: \
+         --levels '{column}=A,B,…'"
+    )]
+    OtherLevels {
+        /// The file.
+        file: String,
+        /// The column.
+        column: String,
+        /// How many values are unknown.
+        unknown: usize,
+        /// How many there are.
+        count: usize,
+        /// The unknown ones.
+        values: String,
+        /// The levels of the model file.
+        levels: String,
+    },
     /// Levels were given for something else than a feature.
     #[error("levels were given for '{0}', which is not a feature of the model")]
     LevelsOfNothing(String),
@@ -140,6 +208,13 @@ pub enum CreateError {
 
 impl CreateError {
     pub(super) fn data(file: &str, error: DataError) -> Self {
-        Self::Data { file: file.to_owned(), error }
+        // the words of these are for whoever sends a request
+        let file = file.to_owned();
+        match error {
+            DataError::Empty => Self::Empty { file },
+            DataError::TooManyRows { .. } => Self::TooManySamples { file },
+            DataError::ColumnCount { expected, found } => Self::SampleColumns { file, found, expected },
+            error => Self::Data { file, error },
+        }
     }
 }

@@ -5,14 +5,16 @@ use std::collections::HashMap;
 
 use portend_core::Label;
 
-use super::training::{Table, as_labels, labels, range};
+use super::table::{Column, Table};
+use super::training::{as_labels, labels, range, unknown};
 use super::{CreateError, Finding, Recipe, cell, shown, value};
-use crate::frame::{Matching, TextColumn, underscored};
+use crate::frame::{Matching, underscored};
 use crate::package::manifest::FeatureEntry;
-use crate::runtime::{ModelFeature, Prepared};
+use crate::runtime::{Kind, ModelFeature, Prepared};
 
 /// What features are inferred from.
 pub(super) struct Inference<'a> {
+    pub(super) kind: Kind,
     pub(super) prepared: &'a Prepared,
     pub(super) table: Option<&'a Table>,
     pub(super) recipe: &'a Recipe<'a>,
@@ -41,9 +43,10 @@ impl Inference<'_> {
         }
         self.check_levels(&entries)?;
         let training = self.training();
+        let known = if known.iter().any(|f| !f.levels.is_empty()) { "names and levels" } else { "names" };
         let origin = match (columns.is_empty(), named) {
-            (true, _) => "names and levels from the model file, types assumed".to_owned(),
-            (false, true) => format!("names and levels from the model file, types from {training}"),
+            (true, _) => format!("{known} from the model file, types assumed"),
+            (false, true) => format!("{known} from the model file, types from {training}"),
             (false, false) => format!("names, by position, and types from {training}"),
         };
         findings.push(Finding { subject: "features", value: counted(&entries), origin });
@@ -55,12 +58,12 @@ impl Inference<'_> {
     }
 
     /// The column of each feature; none without training data.
-    fn columns(&self) -> Result<Vec<&TextColumn>, CreateError> {
+    fn columns(&self) -> Result<Vec<&Column>, CreateError> {
         let Some(table) = self.table else { return Ok(Vec::new()) };
         if self.prepared.matching == Matching::Position {
             return self.columns_by_position(table);
         }
-        let mut by_name: HashMap<String, &TextColumn> = HashMap::new();
+        let mut by_name: HashMap<String, &Column> = HashMap::new();
         if self.prepared.matching == Matching::NameUnderscored {
             by_name.extend(table.columns.iter().map(|c| (underscored(&c.name), c)));
         }
@@ -79,7 +82,7 @@ impl Inference<'_> {
         Ok(features.iter().filter_map(|f| by_name.get(&f.name).copied()).collect())
     }
 
-    fn columns_by_position<'t>(&self, table: &'t Table) -> Result<Vec<&'t TextColumn>, CreateError> {
+    fn columns_by_position<'t>(&self, table: &'t Table) -> Result<Vec<&'t Column>, CreateError> {
         let columns: Vec<_> = table.columns.iter().filter(|column| column.name != self.target).collect();
         let (needed, found) = (self.prepared.features.len(), columns.len());
         if needed != found {
@@ -92,7 +95,7 @@ impl Inference<'_> {
     fn entry(
         &self,
         known: &ModelFeature,
-        column: Option<&TextColumn>,
+        column: Option<&Column>,
         findings: &mut Vec<Finding>,
     ) -> Result<FeatureEntry, CreateError> {
         let words = &self.recipe.missing_values;
@@ -124,18 +127,68 @@ impl Inference<'_> {
         let found = labels(column, words);
         entry.nullable = Some(has_missing(column, words));
         let texts = found.iter().any(|label| matches!(label, Label::Text(_)));
-        if known.levels.is_empty() && (texts || known.levels_lost) {
+        if !known.levels.is_empty() {
+            findings.extend(self.other_levels(known, column)?);
+        } else if found.is_empty() || self.kind == Kind::LightGbm && !texts && !known.levels_lost {
+            // LightGBM splits by the numbers themselves
+        } else if texts || known.levels_lost || !self.are_codes(known, column, &found)? {
             entry.categories = found.iter().map(value).collect();
-            findings.push(Finding {
-                subject: "levels",
-                value: format!("'{}' in order of value: {}", entry.name, shown(&found)),
-                origin: format!(
-                    "ASSUMED from {}: the model file does not list them, and they can be given",
-                    self.training()
-                ),
-            });
+            findings.push(self.assumed(&entry.name, &format!("in order of value: {}", shown(&found))));
+        } else {
+            findings.push(self.assumed(&entry.name, &format!("are codes already: {}", shown(&found))));
         }
         Ok(entry)
+    }
+
+    fn assumed(&self, name: &str, what: &str) -> Finding {
+        let training = self.training();
+        let origin = format!(
+            "ASSUMED from {training}: the model file lists none; else --levels '{name}=A,B,…', that of code 0 first"
+        );
+        Finding { subject: "levels", value: format!("'{name}' {what}"), origin }
+    }
+
+    /// Whether the numbers of a column are the codes that the splits name, and not levels whose place is the code.
+    fn are_codes(&self, known: &ModelFeature, column: &Column, found: &[Label]) -> Result<bool, CreateError> {
+        let whole = |label: &Label| match label {
+            Label::Integer(value) => Some(*value),
+            Label::Bool(value) => Some(i64::from(*value)),
+            Label::Number(_) | Label::Text(_) => None,
+        };
+        let numbers: Vec<i64> = found.iter().map_while(whole).collect();
+        let whole = numbers.len() == found.len();
+        // below zero is no code: pandas writes -1 for a missing one
+        let from_zero = whole && numbers.iter().filter(|n| **n >= 0).zip(0..).all(|(n, i)| *n == i);
+        let Some(greatest) = known.greatest_code else { return Ok(from_zero) };
+        // what splits name occurs in training data, of which some rows may be left out
+        let held = whole && numbers.contains(&i64::from(greatest));
+        if (greatest as usize) < found.len() {
+            return Ok(held && from_zero);
+        }
+        if held || whole && numbers.iter().all(|n| *n <= i64::from(greatest)) {
+            return Ok(true);
+        }
+        let (file, column, values) = (self.training().to_owned(), column.name.clone(), shown(found));
+        Err(CreateError::NeitherCodesNorLevels { file, column, values, greatest })
+    }
+
+    /// What is said of a column with values that are none of the model file's levels.
+    fn other_levels(&self, known: &ModelFeature, column: &Column) -> Result<Option<Finding>, CreateError> {
+        let (unknown, count) = unknown(column, &known.levels, &self.recipe.missing_values);
+        if unknown.is_empty() {
+            return Ok(None);
+        }
+        let values = shown(&unknown.iter().map(|v| Label::Text((*v).to_owned())).collect::<Vec<_>>());
+        let (file, column) = (self.training().to_owned(), column.name.clone());
+        // other rows than those of the training have other values, but lists of another column have hardly any in common
+        let shared = count - unknown.len();
+        if shared * 2 < count && shared * 2 < known.levels.len() {
+            let (unknown, levels) = (unknown.len(), shown(&known.levels));
+            return Err(CreateError::OtherLevels { file, column, unknown, count, values, levels });
+        }
+        let value = format!("'{column}' of the model file, without {values}");
+        let origin = format!("ASSUMED to be those of the column, though {file} has more");
+        Ok(Some(Finding { subject: "levels", value, origin }))
     }
 
     /// Levels that are given must be for features that are there.
@@ -147,15 +200,15 @@ impl Inference<'_> {
         }
     }
 
-    fn not_a_number(&self, column: &TextColumn, row: usize) -> CreateError {
+    fn not_a_number(&self, column: &Column, row: usize) -> CreateError {
         let (file, column, value) = (self.training().to_owned(), column.name.clone(), cell(column, row));
         CreateError::NotANumber { file, column, row, value }
     }
 }
 
-fn has_missing(column: &TextColumn, words: &[String]) -> bool {
+fn has_missing(column: &Column, words: &[String]) -> bool {
     let missing = |cell: &str| cell.is_empty() || words.iter().any(|word| word == cell);
-    (0..column.len()).any(|row| missing(super::text(column, row)))
+    column.cells().any(missing)
 }
 
 /// How many features there are of each type.

@@ -4,21 +4,23 @@
 mod error;
 mod inference;
 mod rows;
+mod table;
 mod target;
 mod training;
 
 pub use error::CreateError;
+pub use table::MOST_TRAINING_BYTES;
 
 use portend_core::{Label, ModelId, Target};
 use serde_json::{Map, Value};
 
 use self::inference::Inference;
-use self::training::{Table, spread, text, write_csv};
+use self::table::{Column, Table};
+use self::training::{spread, write_csv};
 use super::manifest::{ModelEntry, value};
 use super::write::{PackageFiles, add_checksums};
 use super::{MANIFEST, Manifest, describe};
 use crate::error::LoadError;
-use crate::frame::TextColumn;
 use crate::model::{Model, bare_target};
 use crate::runtime::{self, Iterations, Kind, Output, Prepared};
 
@@ -111,7 +113,7 @@ pub fn create(recipe: &Recipe<'_>) -> Result<Created, CreateError> {
         format!("{}, {}, {trees} trees", prepared.library, prepared.objective),
         "the model file",
     );
-    let table = recipe.training.map(|training| work.table(training)).transpose()?;
+    let table = recipe.training.map(|training| Table::read(training.name, training.text)).transpose()?;
     let model_path = format!("model/model.{}", extension(kind, recipe.model));
     let manifest = work.manifest(kind, &model_path, &prepared, table.as_ref())?;
     let model = Model::join(Some(&manifest), prepared, "").map_err(CreateError::Rejected)?;
@@ -171,15 +173,6 @@ impl Work<'_> {
         self.findings.push(Finding { subject, value: value.into(), origin: origin.into() });
     }
 
-    fn table(&mut self, training: Source<'_>) -> Result<Table, CreateError> {
-        let file = training.name;
-        let table = Table::read(training.text).map_err(|e| CreateError::data(file, e))?;
-        if table.rows == 0 {
-            return Err(CreateError::NoRows { file: file.to_owned() });
-        }
-        Ok(table)
-    }
-
     fn manifest(
         &mut self,
         kind: Kind,
@@ -207,7 +200,7 @@ impl Work<'_> {
         let own = bare_target("", prepared.task, &prepared.labels);
         manifest.task = self.task(&own, prepared)?;
         let target = recipe.target.as_deref().unwrap_or("target");
-        let inference = Inference { prepared, table, recipe, target };
+        let inference = Inference { kind, prepared, table, recipe, target };
         manifest.features = inference.features(&mut self.findings)?;
         manifest.target = self.target(&own, target, table)?;
         manifest.outputs = self.outputs(&own)?;
@@ -257,6 +250,6 @@ fn shown(labels: &[Label]) -> String {
 }
 
 /// The row and text of a cell, for a message.
-fn cell(column: &TextColumn, row: usize) -> String {
-    text(column, row).chars().take(40).collect()
+fn cell(column: &Column, row: usize) -> String {
+    column.cell(row).chars().take(40).collect()
 }

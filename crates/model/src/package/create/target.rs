@@ -2,7 +2,8 @@
 
 use portend_core::{Label, Target, TargetKind};
 
-use super::training::{Table, as_labels, labels};
+use super::table::Table;
+use super::training::{as_labels, labels};
 use super::{CreateError, Work, describe, shown, value};
 use crate::package::manifest::{OutputEntry, TargetEntry};
 use crate::package::twice;

@@ -1,20 +1,14 @@
-//! A table of training data as text, and what its columns tell: types, ranges, labels, counts, rows to keep.
+//! What the columns of training data tell: types, ranges, labels, counts, rows to keep.
 
 use std::collections::BTreeSet;
 
 use portend_core::{Dtype, Label};
 use serde_json::Number;
 
-use crate::error::DataError;
+use super::table::Column;
+use crate::frame::Levels;
 use crate::frame::number::{self, Cell};
-use crate::frame::{Inputs, Keep, Levels, Matching, Precision, TextCell, TextColumn, csv};
 use crate::package::baseline::Summary;
-
-/// Training data, column by column.
-pub(super) struct Table {
-    pub(super) columns: Vec<TextColumn>,
-    pub(super) rows: usize,
-}
 
 /// What a column of numbers holds.
 #[derive(Debug, PartialEq)]
@@ -25,19 +19,6 @@ pub(super) struct Range {
     pub(super) max: Option<Number>,
 }
 
-impl Table {
-    /// Reads CSV as requests have it.
-    pub(super) fn read(text: &str) -> Result<Self, DataError> {
-        let nothing = Inputs::new(&[], Precision::Double, Matching::Name, Vec::new());
-        let frame = csv::decode(text, &nothing, &Keep::All, 1)?.remove(0);
-        Ok(Self { rows: frame.rows(), columns: frame.passthrough })
-    }
-
-    pub(super) fn position(&self, name: &str) -> Option<usize> {
-        self.columns.iter().position(|column| column.name == name)
-    }
-}
-
 /// At most `count` row numbers, evenly spread over all of `rows`.
 pub(super) fn spread(rows: usize, count: usize) -> impl Iterator<Item = usize> {
     let kept = rows.min(count);
@@ -45,14 +26,14 @@ pub(super) fn spread(rows: usize, count: usize) -> impl Iterator<Item = usize> {
 }
 
 /// The rows of some columns as CSV.
-pub(super) fn write_csv(columns: &[&TextColumn], rows: impl Iterator<Item = usize>) -> String {
+pub(super) fn write_csv(columns: &[&Column], rows: impl Iterator<Item = usize>) -> String {
     let line = |cells: Vec<&str>| -> String {
         let single = cells.len() == 1; // an empty line would be no row
         let cells: Vec<_> = cells.into_iter().map(|cell| quoted(cell, single)).collect();
         format!("{}\n", cells.join(","))
     };
     let header = line(columns.iter().map(|column| column.name.as_str()).collect());
-    let lines = rows.map(|row| line(columns.iter().map(|column| text(column, row)).collect()));
+    let lines = rows.map(|row| line(columns.iter().map(|column| column.cell(row)).collect()));
     std::iter::once(header).chain(lines).collect()
 }
 
@@ -61,29 +42,17 @@ fn quoted(cell: &str, even_empty: bool) -> String {
     if needed { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_owned() }
 }
 
-/// A cell; nothing when it is empty.
-pub(super) fn text(column: &TextColumn, row: usize) -> &str {
-    match column.get(row) {
-        TextCell::Missing => "",
-        TextCell::Literal(text) | TextCell::Text(text) => text,
-    }
-}
-
-fn cells(column: &TextColumn) -> impl Iterator<Item = &str> {
-    (0..column.len()).map(|row| text(column, row))
-}
-
 fn is_truth(cell: &str) -> bool {
     let cell = cell.trim_ascii();
     cell.eq_ignore_ascii_case("true") || cell.eq_ignore_ascii_case("false")
 }
 
 /// Type and range of a column of numbers; the row of a cell that is none.
-pub(super) fn range(column: &TextColumn, missing_words: &[String]) -> Result<Range, usize> {
+pub(super) fn range(column: &Column, missing_words: &[String]) -> Result<Range, usize> {
     let mut found = Range { dtype: Dtype::Float64, nullable: false, min: None, max: None };
     let (mut truth, mut whole, mut some) = (true, true, false);
     let mut bounds = (f64::INFINITY, f64::NEG_INFINITY);
-    for (row, cell) in cells(column).enumerate() {
+    for (row, cell) in column.cells().enumerate() {
         match number::parse(cell, missing_words) {
             Cell::Bad => return Err(row),
             Cell::Missing => found.nullable = true,
@@ -113,9 +82,9 @@ pub(super) fn range(column: &TextColumn, missing_words: &[String]) -> Result<Ran
 
 /// The different values of a column in order: numbers by value, true after false, text by code point. That is
 /// the order that pandas and scikit-learn give classes and categories.
-pub(super) fn labels(column: &TextColumn, missing_words: &[String]) -> Vec<Label> {
+pub(super) fn labels(column: &Column, missing_words: &[String]) -> Vec<Label> {
     let is_text = |cell: &&str| !cell.is_empty() && !missing_words.iter().any(|word| word == cell);
-    let texts: BTreeSet<&str> = cells(column).filter(is_text).collect();
+    let texts: BTreeSet<&str> = column.cells().filter(is_text).collect();
     let is_number = |text: &&&str| number::parse(text, missing_words) != Cell::Missing;
     let without_words = as_labels(&texts.iter().filter(is_number).copied().collect::<Vec<_>>());
     match without_words.first() {
@@ -123,6 +92,20 @@ pub(super) fn labels(column: &TextColumn, missing_words: &[String]) -> Vec<Label
         Some(Label::Text(_)) | None => as_labels(&texts.into_iter().collect::<Vec<_>>()),
         Some(_) => sorted(without_words),
     }
+}
+
+/// The different values of a column that are none of `levels`, and how many different ones there are.
+pub(super) fn unknown<'t>(
+    column: &'t Column,
+    levels: &[Label],
+    missing_words: &[String],
+) -> (Vec<&'t str>, usize) {
+    let codes = Levels::new(levels);
+    let known = |cell: &str| !codes.code(cell).is_nan();
+    let missing = |cell: &str| !known(cell) && number::parse(cell, missing_words) == Cell::Missing;
+    let values: BTreeSet<&str> = column.cells().filter(|cell| !missing(cell)).collect();
+    let count = values.len();
+    (values.into_iter().filter(|cell| !known(cell)).collect(), count)
 }
 
 fn sorted(mut labels: Vec<Label>) -> Vec<Label> {
@@ -157,19 +140,19 @@ pub(super) fn as_labels(texts: &[&str]) -> Vec<Label> {
 }
 
 /// The summary of a column that the model reads as numbers, or else as levels.
-pub(super) fn summary(column: &TextColumn, levels: Option<&[Label]>, missing_words: &[String]) -> Summary {
+pub(super) fn summary(column: &Column, levels: Option<&[Label]>, missing_words: &[String]) -> Summary {
     let Some(levels) = levels else {
         let value = |cell: &str| match number::parse(cell, missing_words) {
             Cell::Value(value) => value,
             Cell::Missing | Cell::Bad => f64::NAN,
         };
-        return Summary::numeric(cells(column).map(value));
+        return Summary::numeric(column.cells().map(value));
     };
     let found = labels(column, missing_words);
     let levels = if levels.is_empty() { &found } else { levels };
     let codes = Levels::new(levels);
     let (mut counts, mut other, mut missing) = (vec![0; levels.len()], 0, 0);
-    for cell in cells(column) {
+    for cell in column.cells() {
         let code = codes.code(cell);
         match () {
             () if cell.is_empty() || missing_words.iter().any(|word| word == cell) => missing += 1,
@@ -182,12 +165,13 @@ pub(super) fn summary(column: &TextColumn, levels: Option<&[Label]>, missing_wor
 
 #[cfg(test)]
 mod tests {
+    use super::super::table::Table;
     use super::*;
 
-    fn column(cells: &[&str]) -> TextColumn {
+    fn column(cells: &[&str]) -> Column {
         let text =
             cells.iter().map(|cell| format!("1,\"{}\"\n", cell.replace('"', "\"\""))).collect::<String>();
-        Table::read(&format!("a,x\n{text}")).unwrap().columns.remove(1)
+        Table::read("t", &format!("a,x\n{text}")).unwrap().columns.remove(1)
     }
 
     #[test]
@@ -233,8 +217,8 @@ mod tests {
         let cells = ["a,b", "", "say \"x\"", "two\nlines", "1.50"];
         let written = write_csv(&[&column(&cells)], 0..cells.len());
         assert_eq!(written, "x\n\"a,b\"\n\"\"\n\"say \"\"x\"\"\"\n\"two\nlines\"\n1.50\n");
-        let again = Table::read(&written).unwrap();
-        assert_eq!((0..5).map(|row| text(&again.columns[0], row)).collect::<Vec<_>>(), cells);
+        let again = Table::read("t", &written).unwrap();
+        assert_eq!(again.columns[0].cells().collect::<Vec<_>>(), cells);
     }
 
     #[test]

@@ -324,7 +324,7 @@ fn a_damaged_end_is_refused() {
             "pandas_categorical",
             "[[",
             "[[1], [",
-            "the model file has 2 lists of levels and does not tell their columns (Biscoe, Dream, Torgersen; female, male)",
+            "the model file has 3 lists of levels and does not tell their columns",
         ),
     ] {
         check(CLASSES, &[(line, from, to)], expected);

@@ -56,7 +56,10 @@ fn a_format_or_model_file_that_is_not_read_is_refused() {
         ("/model/path", json!(""), "package PATH: '' is not a path inside the package"),
         ("/model/path", json!("model"), "package PATH: the model file 'model' is missing"),
         ("/model/path", json!("model/none"), "package PATH: the model file 'model/none' is missing"),
-        ("/model/path", json!("portend.json"), "model file portend.json: not an XGBoost JSON model"),
+        ("/model/path", json!("portend.json"), "portend.json: model.path is 'portend.json', a name that"),
+        ("/model/path", json!("checksums.txt"), "portend.json: model.path is 'checksums.txt', a name that"),
+        ("/model/path", json!("signature.json"), "portend.json: model.path is 'signature.json', a name that"),
+        ("/model/path", json!("signature.ed25519"), "model.path is 'signature.ed25519', a name that"),
         ("/missing_values", json!([1]), "portend.json: invalid type: integer `1`, expected a string"),
     ] {
         check_manifest(BINARY, pointer, &value, expected);
@@ -150,6 +153,51 @@ fn a_target_that_the_model_does_not_have_is_refused() {
             "/task",
             json!("binary"),
             "task 'binary' does not fit a model that predicts several classes",
+        ),
+        (
+            BINARY,
+            "/target/name",
+            json!(""),
+            "package PATH: target.name is \"\": it must be text without control",
+        ),
+        (BINARY, "/target/name", json!(" "), "package PATH: target.name is \" \": it must be text"),
+        (BINARY, "/target/name", json!("a\nb"), "package PATH: target.name is \"a\\nb\": it must be text"),
+        (
+            BINARY,
+            "/target/name",
+            json!("a\u{9b}b"),
+            "package PATH: target.name is \"a\\u{9b}b\": it must be text",
+        ),
+        (
+            NUMBERS,
+            "/target/classes",
+            json!(["a", "b", "c"]),
+            "package PATH: target.classes is given, and a model that predicts several numbers has none",
+        ),
+        (
+            NUMBERS,
+            "/target/positive_class",
+            json!("a"),
+            "PATH: target.positive_class is given, and a model that",
+        ),
+        (NUMBERS, "/target/threshold", json!(0.5), "PATH: target.threshold is given, and a model that"),
+        (
+            CLASSES,
+            "/target/threshold",
+            json!(0.5),
+            "target.threshold is given, and a model that predicts several classes",
+        ),
+        (
+            CLASSES,
+            "/target/positive_class",
+            json!(0),
+            "PATH: target.positive_class is given, and a model that",
+        ),
+        (
+            LABELS,
+            "/target/positive_class",
+            json!(0),
+            "PATH: target.positive_class is given, and a model that",
         ),
         (BINARY, "/target/classes", json!(["a"]), "target.classes has 1 entries where the model has 2"),
         (
@@ -336,6 +384,18 @@ fn samples_that_the_model_does_not_reproduce_are_refused_by_their_row() {
     let other = "package PATH: samples/output.json has another number of rows than the sample input";
     check_sample(OUTPUT, &json!({ "predictions": rows[1..] }).to_string(), other);
     check_sample(OUTPUT, &json!({ "predictions": [] }).to_string(), other);
+}
+
+#[test]
+fn samples_may_begin_with_a_byte_order_mark() {
+    let mut files = package(BINARY);
+    let text = String::from_utf8(files[INPUT].clone()).unwrap();
+    files.insert(INPUT.to_owned(), format!("\u{feff}{text}").into_bytes());
+    files.remove("checksums.txt");
+    let folder = tempfile::tempdir().unwrap();
+    write_folder(folder.path(), &files);
+    let rows = text.trim_end().lines().count() - 1;
+    assert_eq!(load(folder.path()).map(|model| model.samples), Ok(rows));
 }
 
 #[test]

@@ -114,7 +114,9 @@ impl JsonAnswer {
             match &target.kind {
                 TargetKind::Regression => self.number(values[0], predictions.precision, out),
                 TargetKind::Binary { .. } | TargetKind::Multiclass { .. } => {
-                    write_label(&labels[target.predicted(values)], out);
+                    if let Some(at) = target.predicted(values) {
+                        write_label(&labels[at], out);
+                    }
                 }
                 TargetKind::MultiRegression { .. } => {
                     list(values, out, |value, out| self.number(*value, predictions.precision, out));
@@ -260,7 +262,9 @@ impl CsvAnswer {
                 TargetKind::Regression | TargetKind::MultiRegression { .. } => {}
                 TargetKind::Binary { .. } | TargetKind::Multiclass { .. } => {
                     out.push(b',');
-                    out.extend_from_slice(&labels[target.predicted(values)]);
+                    if let Some(at) = target.predicted(values) {
+                        out.extend_from_slice(&labels[at]);
+                    }
                 }
                 TargetKind::Multilabel { labels, threshold } => {
                     out.push(b',');

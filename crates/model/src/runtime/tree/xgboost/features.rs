@@ -1,11 +1,13 @@
 //! What an XGBoost file knows of its features: names, types, and from release 3.1 on the levels of categories.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use portend_core::Label;
 use serde::Deserialize;
 
-use super::Learner;
+use super::trees::Tree;
+use super::{Learner, Model};
 use crate::runtime::{ModelFeature, label};
 
 /// The categories that releases from 3.1 on keep, per feature.
@@ -25,9 +27,15 @@ struct Encoding {
 
 pub(super) fn model_features(
     learner: &Learner,
-    categories: Option<&Categories>,
+    model: Option<&Model>,
     count: usize,
 ) -> Result<Vec<ModelFeature>, String> {
+    let categories = model.and_then(|model| model.cats.as_ref());
+    let mut codes: HashMap<usize, u32> = HashMap::new();
+    for (feature, code) in model.iter().flat_map(|model| &model.trees).flat_map(Tree::greatest_codes) {
+        let greatest = codes.entry(feature as usize).or_default();
+        *greatest = code.max(*greatest);
+    }
     (0..count)
         .map(|i| {
             let name = learner.feature_names.get(i).map_or_else(|| format!("f{i}").into(), Cow::from);
@@ -38,7 +46,8 @@ pub(super) fn model_features(
                 Some(None) => (Vec::new(), true),
             };
             let categorical = learner.feature_types.get(i).is_some_and(|t| t == "c");
-            Ok(ModelFeature { name: name.into_owned(), levels, levels_lost, categorical })
+            let greatest_code = codes.get(&i).copied();
+            Ok(ModelFeature { name: name.into_owned(), levels, levels_lost, categorical, greatest_code })
         })
         .collect()
 }

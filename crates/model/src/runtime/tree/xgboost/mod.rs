@@ -112,7 +112,7 @@ pub(crate) fn read(bytes: &[u8], iterations: Iterations) -> Result<Prepared, Str
     let features = checked_features(learner, count("num_feature", &param.num_feature)?)?;
     let base = objective.base_margins(&param.base_score)?;
     let booster = &learner.gradient_booster;
-    let (runtime, rounds, cats): (Box<dyn Runtime>, _, _) = match booster.name.as_str() {
+    let (runtime, rounds, model): (Box<dyn Runtime>, _, _) = match booster.name.as_str() {
         "gblinear" => {
             let weights = booster.model.as_ref().and_then(|model| model.weights.as_ref());
             let weights = weights.ok_or("gradient_booster has no weights")?;
@@ -124,14 +124,14 @@ pub(crate) fn read(bytes: &[u8], iterations: Iterations) -> Result<Prepared, Str
             let model = model.ok_or("gradient_booster has no model")?;
             let rounds = model.rounds(learner, iterations, objective.outputs)?;
             let (runtime, rounds) = booster.trees(model, rounds, features, base, &objective)?;
-            (Box::new(runtime), Some(rounds), model.cats.as_ref())
+            (Box::new(runtime), Some(rounds), Some(model))
         }
         other => return Err(format!("booster '{other}' is not read yet")),
     };
     let version: Vec<_> = document.version.iter().map(u32::to_string).collect();
     Ok(Prepared {
         runtime,
-        features: features::model_features(learner, cats, features)?,
+        features: features::model_features(learner, model, features)?,
         level_lists: LevelLists::default(),
         matching: if learner.feature_names.is_empty() { Matching::Position } else { Matching::Name },
         task: objective.task,

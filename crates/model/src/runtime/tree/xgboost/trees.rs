@@ -98,6 +98,21 @@ impl Tree {
         !matches!(self.tree_param.size_leaf_vector.as_str(), "" | "0" | "1")
     }
 
+    /// For each categorical split its feature and the greatest code that it names; none of a tree that is refused.
+    pub(super) fn greatest_codes(&self) -> impl Iterator<Item = (u32, u32)> {
+        let nodes = if self.check().is_ok() { self.categories_nodes.as_slice() } else { &[] };
+        let splits = nodes.iter().zip(self.categories_segments.iter().zip(&self.categories_sizes));
+        splits.filter_map(|(id, (start, size))| {
+            let feature = self.split_indices.get(*id as usize)?;
+            Some((*feature, *self.category_range(*start, *size)?.iter().max()?))
+        })
+    }
+
+    fn category_range(&self, start: u64, size: u64) -> Option<&[u32]> {
+        let (start, size) = (usize::try_from(start).ok()?, usize::try_from(size).ok()?);
+        self.categories.get(start..start.checked_add(size)?)
+    }
+
     /// Refuses lists of different lengths and sets of categories that overlap.
     fn check(&self) -> Result<(), String> {
         let nodes = self.left_children.len();
@@ -169,13 +184,9 @@ impl Tree {
     /// The categories of node `id`, which XGBoost lists by ascending node.
     fn categories(&self, id: u32) -> Result<&[u32], String> {
         let at = self.categories_nodes.binary_search(&id);
-        let range = at.ok().and_then(|at| {
-            let start = usize::try_from(*self.categories_segments.get(at)?).ok()?;
-            let size = usize::try_from(*self.categories_sizes.get(at)?).ok()?;
-            Some(start..start.checked_add(size)?)
+        let codes = at.ok().and_then(|at| {
+            self.category_range(*self.categories_segments.get(at)?, *self.categories_sizes.get(at)?)
         });
-        range
-            .and_then(|range| self.categories.get(range))
-            .ok_or_else(|| format!("the categories of node {id} are missing"))
+        codes.ok_or_else(|| format!("the categories of node {id} are missing"))
     }
 }
