@@ -21,6 +21,7 @@ const GRACE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Admission {
     bodies: Arc<Semaphore>,
+    answers: Arc<Semaphore>,
     /// Bytes a second.
     rate: usize,
     permits: Arc<Semaphore>,
@@ -28,14 +29,28 @@ pub(crate) struct Admission {
     waiting: AtomicUsize,
 }
 
-/// Room in the budget of bodies, given back when it is dropped.
+/// Room in the budget of bodies or answers, given back when it is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Room(Option<OwnedSemaphorePermit>);
+
+impl Room {
+    /// True when nothing is held.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+/// Bytes of answers that may wait for their readers, of all requests together.
+const ANSWERS_LIMIT: usize = 1 << 30;
+
+/// An answer up to here needs no room: as much may lie in the buffers of any connection.
+const SMALL_ANSWER: usize = 64 << 10;
 
 impl Admission {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             bodies: Arc::new(Semaphore::new((config.bodies_limit / UNIT).clamp(1, u32::MAX as usize))),
+            answers: Arc::new(Semaphore::new(ANSWERS_LIMIT / UNIT)),
             rate: config.body_rate.max(1),
             permits: Arc::new(Semaphore::new(config.workers)),
             queue: config.queue,
@@ -54,6 +69,17 @@ impl Admission {
             None => room.0 = Some(more),
         }
         Ok(())
+    }
+
+    /// Takes room for an answer of `bytes` until it is read.
+    pub(crate) fn take_answer(&self, bytes: usize) -> Result<Room, ServerError> {
+        if bytes <= SMALL_ANSWER {
+            return Ok(Room::default());
+        }
+        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.answers).try_acquire_many_owned(units);
+        let room = room.map_err(|_| ServerError::Overloaded("too many large answers wait to be read"))?;
+        Ok(Room(Some(room)))
     }
 
     /// When the next bytes of a body must be there that began at `start` and of which `received` bytes came.
@@ -123,6 +149,18 @@ mod tests {
         gates.take_room(&mut b, 3 << 10).unwrap();
         drop(a);
         gates.take_room(&mut b, 7 << 10).unwrap();
+    }
+
+    #[test]
+    fn large_answers_share_a_budget_until_they_are_read() {
+        let gates = admission(1, 1);
+        assert!(gates.take_answer(SMALL_ANSWER).unwrap().is_empty());
+        let first = gates.take_answer(ANSWERS_LIMIT / 2).unwrap();
+        let second = gates.take_answer(ANSWERS_LIMIT / 2).unwrap();
+        assert!(matches!(gates.take_answer(SMALL_ANSWER + 1), Err(ServerError::Overloaded(_))));
+        drop(second);
+        gates.take_answer(SMALL_ANSWER + 1).unwrap();
+        drop(first);
     }
 
     #[test]

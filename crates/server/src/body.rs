@@ -79,7 +79,6 @@ pub(crate) struct Payload {
     /// The most bytes it may have when decompressed.
     pub(crate) limit: usize,
     /// What it holds of the budget of bodies, until it is scored.
-    #[expect(dead_code, reason = "held, and given back when the payload is dropped")]
     pub(crate) room: Room,
 }
 

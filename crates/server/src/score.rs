@@ -11,7 +11,7 @@ use portend_model::{Model, Predictions};
 use rayon::prelude::*;
 use tokio::sync::oneshot;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Room};
 use crate::error::ServerError;
 
 /// What a protocol brings to one request: how its bytes become frames, and predictions its bytes.
@@ -52,6 +52,15 @@ pub(crate) struct Block<'f> {
 pub(crate) struct Answer {
     /// The bytes in order.
     pub(crate) chunks: Vec<Bytes>,
+    /// What it holds of the budget of answers, to be kept until it is read.
+    pub(crate) room: Room,
+}
+
+impl Answer {
+    fn with_room(mut self, admission: &Admission) -> Result<Self, ServerError> {
+        self.room = admission.take_answer(self.chunks.iter().map(Bytes::len).sum())?;
+        Ok(self)
+    }
 }
 
 /// A request below all of these is scored where it was read: bytes, and nanoseconds of estimated work.
@@ -96,7 +105,7 @@ impl Scorer {
             bytes <= SMALL_BYTES && work <= SMALL_NANOSECONDS
         });
         if small {
-            return guarded(|| run(&model, &exchange, 1));
+            return guarded(|| run(&model, &exchange, 1))?.with_room(admission);
         }
         let (send, receive) = oneshot::channel();
         let parts = self.threads.current_num_threads();
@@ -105,7 +114,7 @@ impl Scorer {
             drop(permit); // not before: the work goes on when the client is gone
             _ = send.send(answer);
         });
-        receive.await.unwrap_or(Err(ServerError::Internal))
+        receive.await.unwrap_or(Err(ServerError::Internal))?.with_room(admission)
     }
 }
 
@@ -146,7 +155,7 @@ fn run(model: &Model, exchange: &impl Exchange, parts: usize) -> Result<Answer, 
     if let Some(last) = chunks.last_mut() {
         exchange.encode_tail(last);
     }
-    Ok(Answer { chunks: chunks.into_iter().map(Bytes::from).collect() })
+    Ok(Answer { chunks: chunks.into_iter().map(Bytes::from).collect(), room: Room::default() })
 }
 
 fn blocks(frames: &[Frame], most_rows: usize) -> Vec<Block<'_>> {

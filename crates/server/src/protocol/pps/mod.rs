@@ -20,6 +20,7 @@ use axum::{Router, extract::RawQuery};
 use http_body::{Frame, SizeHint};
 use portend_core::shortened;
 
+use crate::admission::Room;
 use crate::error::ServerError;
 use crate::http::{App, json};
 use crate::score::Answer;
@@ -142,15 +143,19 @@ pub(crate) fn error_response(error: &ServerError) -> Response {
 
 /// An answer as a body of known length.
 fn answer_body(answer: Answer) -> Body {
-    let mut chunks = answer.chunks;
+    let Answer { mut chunks, room } = answer;
     match chunks.len() {
-        1 => Body::from(chunks.remove(0)),
-        _ => Body::new(Chunks(chunks.into_iter().collect())),
+        1 if room.is_empty() => Body::from(chunks.remove(0)),
+        _ => Body::new(Chunks { chunks: chunks.into_iter().collect(), _room: room }),
     }
 }
 
 /// Chunks that are ready: sent one after the other, never joined.
-struct Chunks(std::collections::VecDeque<bytes::Bytes>);
+struct Chunks {
+    chunks: std::collections::VecDeque<bytes::Bytes>,
+    /// Given back when the last of them is sent, or nobody reads them any more.
+    _room: Room,
+}
 
 impl http_body::Body for Chunks {
     type Data = bytes::Bytes;
@@ -160,10 +165,10 @@ impl http_body::Body for Chunks {
         mut self: std::pin::Pin<&mut Self>,
         _: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        std::task::Poll::Ready(self.0.pop_front().map(|chunk| Ok(Frame::data(chunk))))
+        std::task::Poll::Ready(self.chunks.pop_front().map(|chunk| Ok(Frame::data(chunk))))
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.iter().map(|chunk| chunk.len() as u64).sum())
+        SizeHint::with_exact(self.chunks.iter().map(|chunk| chunk.len() as u64).sum())
     }
 }

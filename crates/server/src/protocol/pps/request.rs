@@ -48,10 +48,14 @@ impl PpsExchange {
         // Known before the body is read, so that a wrong type costs nobody an upload.
         let content = Content::of(&head.headers)?;
         let (bytes, room) = gather(body, &head.headers, admission, limit).await?;
-        let payload = Payload { bytes, gzip, charset: UTF_8, limit, room };
+        let mut payload = Payload { bytes, gzip, charset: UTF_8, limit, room };
         let ((rows, charset), payload) = match content {
             Content::Plain(rows, charset) => ((rows, charset), payload),
             Content::Form(boundary) => {
+                if payload.gzip {
+                    // it is unpacked before it has a permit: room for the most that may come of it
+                    admission.take_room(&mut payload.room, limit)?;
+                }
                 let (kind, bytes) = multipart(&payload, boundary).await?;
                 (kind, Payload { bytes, gzip: false, ..payload })
             }
