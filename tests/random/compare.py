@@ -183,7 +183,7 @@ def run(options, work, numbers):
     failed, agreed, rows = [], 0, 0
     if len(models) < len(numbers) * 0.7:
         sys.exit("FAILED: the libraries refuse too many of the drawn combinations")
-    with serving(options.binary, work) as port:
+    with serving(options.binary, work, PREDICTION_API_PRELOAD_MODELS_ENABLED="true") as port:
         connection = Connection(port)
         refused = refusals(connection)
         for name, model in models.items():

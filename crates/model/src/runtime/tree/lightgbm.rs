@@ -389,7 +389,7 @@ impl Tail {
         let infos: Vec<_> = header.get("feature_infos").unwrap_or_default().split(' ').collect();
         let others = || infos.iter().enumerate().filter(|(i, _)| !columns.contains(i)).map(|(_, info)| *info);
         let looks_like =
-            |list: &Vec<Label>| is_numeric(list) && others().any(|info| holds_codes(info, list.len()));
+            |list: &Vec<Label>| are_other_numbers(list) && others().any(|info| holds_codes(info, list.len()));
         let certain = columns.len() == self.levels.len() && !self.levels.iter().any(looks_like);
         let lists = self.levels.clone();
         let mut features: Vec<ModelFeature> = names
@@ -407,9 +407,17 @@ impl Tail {
     }
 }
 
-/// Text in a column of numbers would be refused, another number would not.
-fn is_numeric(levels: &[Label]) -> bool {
-    levels.iter().all(|level| !matches!(level, Label::Text(_)))
+/// Numbers that are not their own codes: given to a wrong column they would be read as others, without a word. Text in a
+/// column of numbers is refused, and what is its own code (0, 1, …; false, true) means the same in any column.
+fn are_other_numbers(levels: &[Label]) -> bool {
+    let number = |label: &Label| match label {
+        Label::Text(_) => None,
+        Label::Integer(value) => Some(*value as f64),
+        Label::Number(value) => Some(*value),
+        Label::Bool(value) => Some(f64::from(u8::from(*value))),
+    };
+    let numbers: Option<Vec<f64>> = levels.iter().map(number).collect();
+    numbers.is_some_and(|numbers| numbers.iter().enumerate().any(|(code, value)| *value != code as f64))
 }
 
 /// Whether a range of values, `[min:max]`, is that of the codes of `count` levels.
