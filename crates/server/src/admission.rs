@@ -60,10 +60,7 @@ impl Admission {
 
     /// Takes room for `bytes` more of a body. It never waits: bodies that wait for one another would never end.
     pub(crate) fn take_room(&self, room: &mut Room, bytes: usize) -> Result<(), ServerError> {
-        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
-        let more = Arc::clone(&self.bodies).try_acquire_many_owned(units);
-        let more =
-            more.map_err(|_| ServerError::Overloaded("too many large request bodies are being read"))?;
+        let more = taken(&self.bodies, bytes, "too many large request bodies are being read")?;
         match &mut room.0 {
             Some(taken) => taken.merge(more),
             None => room.0 = Some(more),
@@ -76,10 +73,7 @@ impl Admission {
         if bytes <= SMALL_ANSWER {
             return Ok(Room::default());
         }
-        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.answers).try_acquire_many_owned(units);
-        let room = room.map_err(|_| ServerError::Overloaded("too many large answers wait to be read"))?;
-        Ok(Room(Some(room)))
+        taken(&self.answers, bytes, "too many large answers wait to be read").map(|room| Room(Some(room)))
     }
 
     /// When the next bytes of a body must be there that began at `start` and of which `received` bytes came.
@@ -103,6 +97,16 @@ impl Admission {
         // The semaphore is never closed; if it were, scoring without a permit would be the lesser evil.
         Ok(Arc::clone(&self.permits).acquire_owned().await.ok())
     }
+}
+
+/// Room for `bytes` out of a budget, at once or not at all.
+fn taken(
+    budget: &Arc<Semaphore>,
+    bytes: usize,
+    refusal: &'static str,
+) -> Result<OwnedSemaphorePermit, ServerError> {
+    let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+    Arc::clone(budget).try_acquire_many_owned(units).map_err(|_| ServerError::Overloaded(refusal))
 }
 
 /// A place in the queue, given up also when the client goes away.

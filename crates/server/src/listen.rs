@@ -59,8 +59,8 @@ impl Server {
     }
 
     /// Serves until `stop` says so, or nobody is left who could; then lets running requests end, until that takes too
-    /// long or `stop` says so again. Models are loaded beside: requests wait for theirs, or are answered 503. In single-model mode a
-    /// model that does not load ends the server with the reason.
+    /// long or `stop` says so again. Models are loaded beside: requests wait for theirs, or are answered 503. In
+    /// single-model mode a model that does not load ends the server with the reason.
     pub async fn run(self, mut stop: mpsc::Receiver<()>) -> Result<End, StartError> {
         let (failed, mut failure) = oneshot::channel();
         let loading = Arc::clone(&self.app);

@@ -136,9 +136,9 @@ impl<T: Float> Ensemble<T> {
         &self.leaves
     }
 
-    /// The start values, one per output group.
-    pub(super) fn base(&self) -> &[T] {
-        &self.base
+    /// The sums of `rows` rows before any tree, row after row.
+    pub(super) fn start_sums(&self, rows: usize) -> Vec<T> {
+        self.base.iter().copied().cycle().take(rows * self.groups()).collect()
     }
 
     /// The number of output groups.

@@ -50,8 +50,7 @@ pub(super) fn margins<T: Float>(
     stride: usize,
     rows: Range<usize>,
 ) -> Vec<T> {
-    let groups = ensemble.groups();
-    let mut sums: Vec<T> = ensemble.base().iter().copied().cycle().take(rows.len() * groups).collect();
+    let mut sums = ensemble.start_sums(rows.len());
     #[cfg(target_arch = "x86_64")]
     if let (Some(ranked), Some(processor)) = (ensemble.ranked(), avx512::Avx512::detect()) {
         ranked::Walker { processor, ensemble, ranked }.add(columns, stride, rows, &mut sums);

@@ -39,14 +39,16 @@ impl<T: Float> LeafOutput<T> {
         stride: usize,
         rows: Range<usize>,
     ) -> Vec<T> {
-        let groups = ensemble.groups();
-        let trees = ensemble.trees();
-        let mut sums: Vec<T> = ensemble.base().iter().copied().cycle().take(rows.len() * groups).collect();
+        if matches!(self, Self::Own) {
+            return kernel::margins(ensemble, columns, stride, rows);
+        }
+        let (groups, trees) = (ensemble.groups(), ensemble.trees());
+        let mut sums = ensemble.start_sums(rows.len());
         let (first, mut row, mut tree) = (rows.start, 0, 0);
         let each = |leaf: u32| {
             let sums = &mut sums[row * groups..][..groups];
             match self {
-                Self::Own => {}
+                Self::Own => {} // the kernel has added it up
                 Self::Vector(vectors) => {
                     let values = vectors.get(tree, leaf as usize);
                     sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += *value);
@@ -62,13 +64,8 @@ impl<T: Float> LeafOutput<T> {
                 (row, tree) = (row + 1, 0);
             }
         };
-        match self {
-            Self::Own => kernel::margins(ensemble, columns, stride, rows),
-            _ => {
-                kernel::leaves(ensemble, columns, stride, rows, each);
-                sums
-            }
-        }
+        kernel::leaves(ensemble, columns, stride, rows, each);
+        sums
     }
 }
 

@@ -71,8 +71,7 @@ fn check<T: Float>(trees: usize, groups: u32, rows: usize) {
     let ranked = ranked.expect("these trees fit");
     let stride = rows + 3;
     let columns: Vec<T> = (0..FEATURES as usize * stride).map(|_| numbers.number(true)).collect();
-    let start: Vec<T> =
-        ensemble.base().iter().copied().cycle().take((rows - 1) * ensemble.groups()).collect();
+    let start: Vec<T> = ensemble.start_sums(rows - 1);
     let bits = |sums: &[T]| sums.iter().map(|sum| sum.to_f64().to_bits()).collect::<Vec<_>>();
 
     let mut expected = start.clone();

@@ -122,8 +122,8 @@ pub(crate) fn read(bytes: &[u8], iterations: Iterations) -> Result<Prepared, Str
             let inner = booster.gbtree.as_ref().map(|inner| &inner.model);
             let model = if booster.name == "dart" { inner } else { booster.model.as_ref() };
             let model = model.ok_or("gradient_booster has no model")?;
-            let rounds = model.rounds(learner, iterations, objective.outputs)?;
-            let (runtime, rounds) = booster.trees(model, rounds, features, base, &objective)?;
+            let (rounds, trees) = model.rounds(learner, iterations, objective.outputs)?;
+            let runtime = booster.trees(model, trees, features, base, &objective)?;
             (Box::new(runtime), Some(rounds), Some(model))
         }
         other => return Err(format!("booster '{other}' is not read yet")),
@@ -228,14 +228,15 @@ impl Model {
 }
 
 impl Booster {
+    /// The runtime of the first `count` trees.
     fn trees(
         &self,
         model: &Model,
-        (rounds, count): (Rounds, usize),
+        count: usize,
         features: usize,
         base: Vec<f32>,
         objective: &Objective,
-    ) -> Result<(TreeRuntime<f32>, Rounds), String> {
+    ) -> Result<TreeRuntime<f32>, String> {
         let trees = model.trees.len();
         if model.tree_info.len() != trees {
             return Err(format!("{trees} trees but tree_info for {}", model.tree_info.len()));
@@ -249,7 +250,7 @@ impl Booster {
             reader.add(tree, *group, weight).map_err(|reason| format!("tree {i}: {reason}"))?;
         }
         let (ensemble, leaves) = reader.finish(base)?;
-        Ok((TreeRuntime { ensemble, leaves, link: objective.link, averaged: None }, rounds))
+        Ok(TreeRuntime { ensemble, leaves, link: objective.link, averaged: None })
     }
 }
 
