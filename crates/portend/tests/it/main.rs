@@ -9,6 +9,7 @@ mod cache;
 mod command_line;
 mod configuration;
 mod connection;
+mod crowd;
 mod documents;
 mod https;
 mod life_cycle;

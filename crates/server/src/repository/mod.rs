@@ -390,6 +390,11 @@ impl Repository {
     /// The package of a deployment as it is now; None when there is none.
     fn look_again(self: &Arc<Self>, deployment: &Deployment) -> Option<Result<Found, Failure>> {
         let _disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+        self.look_with_disk(deployment)
+    }
+
+    /// The same with `disk` held.
+    fn look_with_disk(self: &Arc<Self>, deployment: &Deployment) -> Option<Result<Found, Failure>> {
         let deployment = if self.single { self.look_at_single() } else { self.look_at(&deployment.id) }?;
         let package = deployment.state().package.clone();
         Some(package)
