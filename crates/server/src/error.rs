@@ -67,6 +67,9 @@ pub(crate) enum ServerError {
     /// A parameter is wrong, or asks for what the model does not offer.
     #[error("{0}")]
     BadParameter(String),
+    /// Rows come without the association id that the operator wants of them.
+    #[error("{0}")]
+    AssociationId(String),
     /// The rows cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -112,7 +115,7 @@ impl ServerError {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::BadParameter(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::BadParameter(_) | Self::AssociationId(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Loading(_) | Self::LoadFailed { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Overloaded(_) => StatusCode::TOO_MANY_REQUESTS,

@@ -4,6 +4,7 @@
 
 mod access;
 mod arrows;
+mod association_ids;
 mod bad_inputs;
 mod cache;
 mod command_line;

@@ -18,14 +18,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use portend_core::ModelId;
+use portend_model::LoadError;
 use portend_model::package::Trust;
-use portend_model::{LoadError, Model};
 use tokio::sync::Semaphore;
 
-use crate::config::{CacheLimits, Config};
+use crate::config::{CacheLimits, Config, DeploymentSettings};
 use crate::error::ServerError;
 use crate::tls::TlsError;
-pub(crate) use deployment::{Deployment, Failure, LoadFacts, Loaded, Snapshot};
+pub(crate) use deployment::{Deployment, Failure, LoadFacts, Loaded, Ready, Snapshot};
 use load::Job;
 use scan::{Found, Root, Seen};
 
@@ -103,6 +103,8 @@ struct Settings {
     cache: CacheLimits,
     upload_limit: u64,
     read_only: bool,
+    /// What is said of the model beside its directory; it goes before `config.yml`.
+    deployment: DeploymentSettings,
 }
 
 /// Models by id.
@@ -170,6 +172,8 @@ impl Repository {
                 cache: config.cache,
                 upload_limit: config.upload_limit,
                 read_only: config.read_only,
+                // one id is for one model
+                deployment: if single { config.deployment.clone() } else { DeploymentSettings::default() },
             },
             clock: Clock { start: Instant::now(), wall: SystemTime::now() },
             view: ArcSwap::default(),
@@ -220,17 +224,17 @@ impl Repository {
         _ = writeln!(stderr(), "{line}");
     }
 
-    /// The model called `id`, or the only one when no id is given, and whether it was in memory. A single model answers
-    /// to any id. A model that is in memory and was looked at lately costs no lock and no wait.
-    pub(crate) async fn model(self: &Arc<Self>, id: Option<&str>) -> Result<(Arc<Model>, bool), ServerError> {
+    /// The model called `id`, or the only one when no id is given. A single model answers to any id. A model that is in
+    /// memory and was looked at lately costs no lock and no wait.
+    pub(crate) async fn model(self: &Arc<Self>, id: Option<&str>) -> Result<Ready, ServerError> {
         let now = self.clock.now();
-        if let Some(model) = self.at_hand(id, now) {
-            return Ok((model, true));
+        if let Some(ready) = self.at_hand(id, now) {
+            return Ok(ready);
         }
         Box::pin(self.prepared(id, now)).await
     }
 
-    fn at_hand(&self, id: Option<&str>, now: u64) -> Option<Arc<Model>> {
+    fn at_hand(&self, id: Option<&str>, now: u64) -> Option<Ready> {
         let view = self.view.load();
         let deployment = self.named(&view, id)?;
         let looked = if self.single || id.is_some() { &deployment.looked } else { &self.scanned };
@@ -238,14 +242,10 @@ impl Repository {
     }
 
     /// After a look at the disk and a load, where these are due.
-    async fn prepared(
-        self: &Arc<Self>,
-        id: Option<&str>,
-        now: u64,
-    ) -> Result<(Arc<Model>, bool), ServerError> {
+    async fn prepared(self: &Arc<Self>, id: Option<&str>, now: u64) -> Result<Ready, ServerError> {
         let deployment = self.find(id, now).await?;
-        if let Some(model) = deployment.serve(now) {
-            return Ok((model, true));
+        if let Some(ready) = deployment.serve(now) {
+            return Ok(ready);
         }
         let mut loading = self.loading(&deployment)?;
         let ended = tokio::time::timeout(LOAD_PATIENCE, loading.wait_for(Option::is_some)).await;
@@ -254,7 +254,8 @@ impl Repository {
         match &*ended {
             Some(Ok(loaded)) => {
                 deployment.touch(now);
-                Ok((Arc::clone(&loaded.model), false))
+                let settings = deployment.settings();
+                Ok(Ready { model: Arc::clone(&loaded.model), settings, was_loaded: false })
             }
             Some(Err(Some(failure))) => Err(load::load_failed(&deployment, failure)),
             Some(Err(None)) => Err(self.unknown(id)),
@@ -418,11 +419,14 @@ impl Repository {
             return None;
         };
         let is_new = known.is_none();
-        let deployment = known.unwrap_or_else(|| Arc::new(Deployment::new(id.clone())));
+        let deployment =
+            known.unwrap_or_else(|| Arc::new(Deployment::new(id.clone(), self.settings.deployment.clone())));
         let mut state = deployment.state();
         let serves = deployment.current.load().is_some();
-        for line in state.see(seen, serves) {
-            self.log(&format!("model '{id}' {line}"));
+        let (lines, settings) = state.see(seen, serves);
+        lines.iter().for_each(|line| self.log(&format!("model '{id}' {line}")));
+        if let Some(settings) = settings {
+            deployment.set(self.settings.deployment.clone().or(&settings));
         }
         if let (Some(mut loaded), Ok(found)) = (loaded, &state.package) {
             loaded.fingerprint = found.fingerprint;

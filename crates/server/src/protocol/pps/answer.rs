@@ -40,6 +40,14 @@ const JSON_VALUE: usize = 32;
 const CSV_CELL: usize = 12;
 
 impl AnswerFormat {
+    /// CSV or JSON, whose predicted numbers have at most so many digits after the point.
+    pub(super) fn new(csv: bool, decimals: Option<usize>) -> Self {
+        match csv {
+            true => Self::Csv(CsvAnswer(Format { decimals, exponents: false })),
+            false => Self::Json(JsonAnswer(Format { decimals, exponents: true })),
+        }
+    }
+
     /// About how many bytes a row takes beside the text of the columns that it repeats.
     pub(super) fn row_bytes(&self, target: &Target, first: &Frame) -> usize {
         let labels = target.labels().iter().map(|label| match label {
@@ -100,7 +108,7 @@ const SHORTEST: Format = Format { decimals: None, exponents: true };
 
 /// Rows as `{"data": [{"rowId": …}, …]}`.
 #[derive(Debug)]
-pub(super) struct JsonAnswer(pub(super) Format);
+pub(super) struct JsonAnswer(Format);
 
 impl JsonAnswer {
     fn rows(&self, target: &Target, block: &Block<'_>, predictions: &Predictions, out: &mut Vec<u8>) {
@@ -222,7 +230,7 @@ pub(super) fn output_columns(target: &Target) -> Vec<String> {
 
 /// Rows as CSV.
 #[derive(Debug)]
-pub(super) struct CsvAnswer(pub(super) Format);
+pub(super) struct CsvAnswer(Format);
 
 impl CsvAnswer {
     fn head(target: &Target, first: &Frame, out: &mut Vec<u8>) {

@@ -2,6 +2,7 @@
 //! root and under the prefixes that its clients put before it. Credentials that clients send are ignored, as there.
 
 mod answer;
+mod columns;
 mod info;
 mod manage;
 mod parameters;
@@ -23,7 +24,9 @@ use portend_core::shortened;
 use crate::admission::Room;
 use crate::error::ServerError;
 use crate::http::{App, json};
+use crate::repository::Ready;
 use crate::score::Answer;
+use columns::Columns;
 use parameters::Parameters;
 use request::PpsExchange;
 
@@ -92,10 +95,12 @@ async fn predict(
     query: Option<&str>,
     request: Request,
 ) -> Result<Response, ServerError> {
-    let (model, was_loaded) = app.repository.model(id).await?;
+    let Ready { model, settings, was_loaded } = app.repository.model(id).await?;
     let parameters = Parameters::parse(query.unwrap_or_default(), &model.target)?;
     let csv = answer::wants_csv(request.headers());
-    let exchange = PpsExchange::read(request, parameters, csv, &app.admission, app.config.body_limit).await?;
+    let columns = Columns::new(parameters.keep, settings.required_column());
+    let form = answer::AnswerFormat::new(csv, parameters.decimals);
+    let exchange = PpsExchange::read(request, columns, form, &app.admission, app.config.body_limit).await?;
     let answer = app.scorer.answer(&app.admission, model, exchange).await?;
     let mut response = Response::new(answer_body(answer));
     let content_type = if csv { "text/csv; charset=utf-8" } else { "application/json" };
