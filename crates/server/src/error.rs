@@ -26,7 +26,7 @@ pub(crate) enum ServerError {
     #[error("{0}")]
     BadBody(String),
     /// The body is too large.
-    #[error("the request body is larger than {} MiB{}", .limit >> 20, if *.unpacked { " when decompressed" } else { "" })]
+    #[error("the request body is larger than {}{}", size(*.limit as u64), if *.unpacked { " when decompressed" } else { "" })]
     TooLarge {
         /// The limit in bytes.
         limit: usize,
@@ -34,7 +34,7 @@ pub(crate) enum ServerError {
         unpacked: bool,
     },
     /// An uploaded package is too large.
-    #[error("the package is larger than {} MiB", .limit >> 20)]
+    #[error("the package is larger than {}", size(*.limit))]
     UploadTooLarge {
         /// The limit in bytes.
         limit: u64,
@@ -96,6 +96,13 @@ pub(crate) enum ServerError {
     /// A defect of ours.
     #[error("scoring failed; the server's log has the reason")]
     Internal,
+}
+
+/// A limit as an operator may have written it.
+fn size(bytes: u64) -> String {
+    let units = [("MiB", 1 << 20), ("KiB", 1_u64 << 10)];
+    let unit = units.iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit));
+    unit.map_or_else(|| format!("{bytes} bytes"), |(name, unit)| format!("{} {name}", bytes / unit))
 }
 
 impl ServerError {

@@ -12,6 +12,7 @@ mod configuration;
 mod connection;
 mod crowd;
 mod documents;
+mod effects;
 mod https;
 mod life_cycle;
 mod memory;

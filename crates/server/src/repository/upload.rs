@@ -47,6 +47,11 @@ fn not_stored(error: &io::Error) -> ServerError {
 }
 
 impl Repository {
+    /// Whether packages can be changed over HTTP at all.
+    pub(crate) fn takes_uploads(&self) -> bool {
+        !self.single && !self.settings.read_only
+    }
+
     /// Why packages cannot be changed over HTTP, if so; the id that is meant otherwise.
     fn changeable(&self, id: &str) -> Result<ModelId, ServerError> {
         if self.single {
