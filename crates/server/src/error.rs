@@ -26,7 +26,7 @@ pub(crate) enum ServerError {
     #[error("{0}")]
     BadBody(String),
     /// The body is too large.
-    #[error("the request body is larger than {}{}", size(*.limit as u64), if *.unpacked { " when decompressed" } else { "" })]
+    #[error("the request body is larger than {} MiB{}", .limit >> 20, if *.unpacked { " when decompressed" } else { "" })]
     TooLarge {
         /// The limit in bytes.
         limit: usize,
