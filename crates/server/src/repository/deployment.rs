@@ -105,6 +105,8 @@ pub(super) struct State {
     /// The package that did not load, as it was then: it is not tried again until it changes.
     failed: Option<(Fingerprint, Failure, Instant)>,
     pub(super) loading: Option<Loading>,
+    /// True once it is no longer in the repository: what lies at its path then is another's.
+    pub(super) removed: bool,
     last: Option<LoadFacts>,
 }
 
@@ -198,6 +200,7 @@ impl Deployment {
             config_fault: None,
             failed: None,
             loading: None,
+            removed: false,
             last: None,
         };
         Self {

@@ -179,7 +179,7 @@ impl Repository {
 
     /// Loads a changed package of a model that is in memory; others wait until they are asked for.
     pub(super) fn load_if_serving(self: &Arc<Self>, deployment: &Arc<Deployment>, state: &mut State) {
-        if deployment.current.load().is_some() {
+        if deployment.current.load().is_some() && !state.removed {
             self.load_if_new(deployment, state);
         }
     }

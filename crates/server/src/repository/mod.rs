@@ -412,7 +412,8 @@ impl Repository {
     ) -> Option<Arc<Deployment>> {
         let known = self.view.load().get(id).cloned();
         let Some(seen) = seen else {
-            if known.is_some() {
+            if let Some(known) = known {
+                known.state().removed = true;
                 self.change_view(|view| _ = view.remove(id));
                 self.log(&format!("model '{id}' is no longer in the repository"));
             }
