@@ -3,6 +3,7 @@
 //! share: where their routes stand, how they find their model, and whose error form an answer takes.
 
 pub(crate) mod pps;
+pub(crate) mod v2;
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -46,7 +47,7 @@ impl Protocol {
 }
 
 /// All of them. The first one's form of an error is taken where no path says which.
-const PROTOCOLS: [Protocol; 1] = [pps::PROTOCOL];
+const PROTOCOLS: [Protocol; 2] = [pps::PROTOCOL, v2::PROTOCOL];
 
 /// A route of a protocol.
 pub(crate) struct Route {
