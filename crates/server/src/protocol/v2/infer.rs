@@ -91,13 +91,14 @@ impl Exchange for InferExchange {
             return None;
         }
         let bytes = &self.payload.bytes;
-        let features = model.features.len().max(1);
+        // a row has a value for each of these at least
+        let needed = model.features.iter().filter(|feature| feature.required).count().max(1);
         // values of four bytes, as most are; in JSON a comma follows each, looked for only where it can matter
         let values = match self.json_length {
             Some(json) => bytes.len().saturating_sub(json) / 4,
             None => memchr::memchr_iter(b',', &bytes[..bytes.len().min(64 << 10)]).count(),
         };
-        Some((bytes.len(), values / features + 1))
+        Some((bytes.len(), values / needed + 1))
     }
 
     fn decode(self, model: &Model, _: usize) -> Result<(Vec<Frame>, InferEncoder), ServerError> {
