@@ -157,6 +157,7 @@ impl Repository {
         }
         state.loading = None;
         match &outcome {
+            Ok(_) if deployment.is_withdrawn() => {}
             Ok(loaded) if wanted || before.is_none() => {
                 deployment.install(&mut state, loaded);
                 let how = if before.is_some() { "reloaded" } else { "loaded" };
