@@ -34,7 +34,7 @@ pub(crate) enum ServerError {
         unpacked: bool,
     },
     /// An uploaded package is too large.
-    #[error("the package is larger than {} MiB", .limit >> 20)]
+    #[error("the package is larger than {}", size(*.limit))]
     UploadTooLarge {
         /// The limit in bytes.
         limit: u64,
@@ -67,6 +67,9 @@ pub(crate) enum ServerError {
     /// A parameter is wrong, or asks for what the model does not offer.
     #[error("{0}")]
     BadParameter(String),
+    /// Rows come without the association id that the operator wants of them.
+    #[error("{0}")]
+    AssociationId(String),
     /// The rows cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -98,6 +101,13 @@ pub(crate) enum ServerError {
     Internal,
 }
 
+/// A limit as an operator may have written it.
+fn size(bytes: u64) -> String {
+    let units = [("MiB", 1 << 20), ("KiB", 1_u64 << 10)];
+    let unit = units.iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit));
+    unit.map_or_else(|| format!("{bytes} bytes"), |(name, unit)| format!("{} {name}", bytes / unit))
+}
+
 impl ServerError {
     /// The HTTP status.
     pub(crate) fn status(&self) -> StatusCode {
@@ -115,7 +125,7 @@ impl ServerError {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::BadParameter(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::BadParameter(_) | Self::AssociationId(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Loading(_) | Self::LoadFailed { .. } | Self::Unloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Overloaded(_) => StatusCode::TOO_MANY_REQUESTS,

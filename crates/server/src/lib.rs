@@ -22,7 +22,9 @@ mod statistics;
 mod tls;
 mod unread;
 
-pub use config::{AccessLogFormat, CacheLimits, Config, Secret, TlsConfig};
+pub use config::{
+    AccessLogFormat, AssociationIdSettings, CacheLimits, Config, DeploymentSettings, Secret, TlsConfig,
+};
 pub use http::{App, HttpService};
 pub use listen::{End, Server};
 pub use repository::StartError;

@@ -4,12 +4,15 @@
 
 mod access;
 mod arrows;
+mod association_ids;
 mod bad_inputs;
 mod cache;
 mod command_line;
 mod configuration;
 mod connection;
+mod crowd;
 mod documents;
+mod effects;
 mod https;
 mod life_cycle;
 mod memory;

@@ -4,13 +4,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use portend_core::ModelId;
 use portend_model::{LoadError, Model};
 use tokio::sync::watch;
 
-use super::config_yml::{self, DeploymentConfig};
+use super::config_yml;
 use super::scan::{Fingerprint, Found, Seen};
+use crate::config::DeploymentSettings;
 use crate::statistics::Statistics;
 
 /// How long after the system refused to read a package it is tried again.
@@ -85,6 +86,8 @@ pub(crate) struct Deployment {
     pub(crate) id: ModelId,
     /// What serves.
     pub(super) current: ArcSwapOption<Loaded>,
+    /// What the operator says of it.
+    settings: ArcSwap<DeploymentSettings>,
     /// When its files were looked at last; see [`super::Clock`].
     pub(super) looked: AtomicU64,
     /// When it was asked for predictions last; 0 for never.
@@ -102,10 +105,13 @@ pub(super) struct State {
     /// As the last look found it.
     pub(super) package: Result<Found, Failure>,
     config_fingerprint: Option<Fingerprint>,
-    config: Result<DeploymentConfig, String>,
+    /// What is wrong with `config.yml`.
+    config_fault: Option<String>,
     /// The package that did not load, as it was then: it is not tried again until it changes.
     failed: Option<(Fingerprint, Failure, Instant)>,
     pub(super) loading: Option<Loading>,
+    /// True once it is no longer in the repository: what lies at its path then is another's.
+    pub(super) removed: bool,
     last: Option<LoadFacts>,
 }
 
@@ -137,8 +143,8 @@ impl State {
         (!is_current && self.loading.is_none() && self.failure().is_none()).then_some(found)
     }
 
-    /// Takes what a look found; gives what is worth a line in the log.
-    pub(super) fn see(&mut self, seen: Seen, serves: bool) -> Vec<String> {
+    /// Takes what a look found, and gives what is worth a line in the log; new settings are for the caller to take.
+    pub(super) fn see(&mut self, seen: Seen, serves: bool) -> (Vec<String>, Option<DeploymentSettings>) {
         let mut lines = Vec::new();
         if let Err(failure) = &seen.package
             && self.package.as_ref().err() != Some(failure)
@@ -147,15 +153,14 @@ impl State {
         }
         self.package = seen.package;
         let (path, fingerprint) = seen.config;
-        if fingerprint != self.config_fingerprint {
-            self.config =
-                fingerprint.map_or_else(|| Ok(DeploymentConfig::default()), |_| config_yml::read(&path));
-            self.config_fingerprint = fingerprint;
-            lines.extend(
-                self.config.as_ref().err().map(|warning| format!("serves without its settings: {warning}")),
-            );
+        if fingerprint == self.config_fingerprint {
+            return (lines, None);
         }
-        lines
+        self.config_fingerprint = fingerprint;
+        let read = fingerprint.map_or_else(|| Ok(DeploymentSettings::default()), |_| config_yml::read(&path));
+        self.config_fault = read.as_ref().err().cloned();
+        lines.extend(self.config_fault.iter().map(|fault| format!("serves without its settings: {fault}")));
+        (lines, Some(read.unwrap_or_default()))
     }
 }
 
@@ -187,24 +192,28 @@ pub(crate) struct Snapshot {
     pub(crate) last: Option<LoadFacts>,
     /// When it was asked for predictions last, after the clock's start.
     pub(crate) used: Option<u64>,
-    /// What `config.yml` says, or what is wrong with it.
-    pub(crate) config: Result<DeploymentConfig, String>,
+    /// What the operator says of it.
+    pub(crate) settings: Arc<DeploymentSettings>,
+    /// What is wrong with its `config.yml`.
+    pub(crate) config_fault: Option<String>,
 }
 
 impl Deployment {
     /// One whose package was not seen yet.
-    pub(super) fn new(id: ModelId) -> Self {
+    pub(super) fn new(id: ModelId, settings: DeploymentSettings) -> Self {
         let state = State {
             package: Err(Failure::io("it was not looked for yet")),
             config_fingerprint: None,
-            config: Ok(DeploymentConfig::default()),
+            config_fault: None,
             failed: None,
             loading: None,
+            removed: false,
             last: None,
         };
         Self {
             id,
             current: ArcSwapOption::empty(),
+            settings: ArcSwap::from_pointee(settings),
             looked: AtomicU64::new(0),
             used: AtomicU64::new(0),
             withdrawn: AtomicBool::new(false),
@@ -238,6 +247,16 @@ impl Deployment {
     /// When it was asked for last.
     pub(super) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
+    }
+
+    /// What the operator says of it now.
+    pub(crate) fn settings(&self) -> Arc<DeploymentSettings> {
+        self.settings.load_full()
+    }
+
+    /// Takes what the operator says of it from now on.
+    pub(super) fn set(&self, settings: DeploymentSettings) {
+        self.settings.store(Arc::new(settings));
     }
 
     /// Whether it was unloaded by request.
@@ -280,7 +299,8 @@ impl Deployment {
             withdrawn: self.is_withdrawn(),
             last: state.last.clone(),
             used: Some(self.used()).filter(|used| *used > 0),
-            config: state.config.clone(),
+            settings: self.settings.load_full(),
+            config_fault: state.config_fault.clone(),
             loaded,
         }
     }

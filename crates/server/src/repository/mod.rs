@@ -23,7 +23,7 @@ use portend_model::LoadError;
 use portend_model::package::Trust;
 use tokio::sync::Semaphore;
 
-use crate::config::{CacheLimits, Config};
+use crate::config::{CacheLimits, Config, DeploymentSettings};
 use crate::error::ServerError;
 use crate::tls::TlsError;
 pub(crate) use deployment::{Deployment, Failure, LoadFacts, Loaded, Ready, Snapshot};
@@ -104,6 +104,8 @@ struct Settings {
     cache: CacheLimits,
     upload_limit: u64,
     read_only: bool,
+    /// What is said of the model beside its directory; it goes before `config.yml`.
+    deployment: DeploymentSettings,
     /// The id that is meant where none is given.
     default_model: Option<String>,
 }
@@ -173,6 +175,8 @@ impl Repository {
                 cache: config.cache,
                 upload_limit: config.upload_limit,
                 read_only: config.read_only,
+                // one id is for one model
+                deployment: if single { config.deployment.clone() } else { DeploymentSettings::default() },
                 default_model: config.default_model.clone(),
             },
             clock: Clock { start: Instant::now(), wall: SystemTime::now() },
@@ -408,6 +412,11 @@ impl Repository {
     /// The package of a deployment as it is now; None when there is none.
     fn look_again(self: &Arc<Self>, deployment: &Deployment) -> Option<Result<Found, Failure>> {
         let _disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+        self.look_with_disk(deployment)
+    }
+
+    /// The same with `disk` held.
+    fn look_with_disk(self: &Arc<Self>, deployment: &Deployment) -> Option<Result<Found, Failure>> {
         let deployment = if self.single { self.look_at_single() } else { self.look_at(&deployment.id) }?;
         let package = deployment.state().package.clone();
         Some(package)
@@ -424,18 +433,22 @@ impl Repository {
     ) -> Option<Arc<Deployment>> {
         let known = self.view.load().get(id).cloned();
         let Some(seen) = seen else {
-            if known.is_some() {
+            if let Some(known) = known {
+                known.state().removed = true;
                 self.change_view(|view| _ = view.remove(id));
                 self.log(&format!("model '{id}' is no longer in the repository"));
             }
             return None;
         };
         let is_new = known.is_none();
-        let deployment = known.unwrap_or_else(|| Arc::new(Deployment::new(id.clone())));
+        let deployment =
+            known.unwrap_or_else(|| Arc::new(Deployment::new(id.clone(), self.settings.deployment.clone())));
         let mut state = deployment.state();
         let serves = deployment.current.load().is_some();
-        for line in state.see(seen, serves) {
-            self.log(&format!("model '{id}' {line}"));
+        let (lines, settings) = state.see(seen, serves);
+        lines.iter().for_each(|line| self.log(&format!("model '{id}' {line}")));
+        if let Some(settings) = settings {
+            deployment.set(self.settings.deployment.clone().or(&settings));
         }
         if let (Some(mut loaded), Ok(found)) = (loaded, &state.package) {
             loaded.fingerprint = found.fingerprint;

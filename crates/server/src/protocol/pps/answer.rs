@@ -39,6 +39,16 @@ const JSON_ROW: usize = 64;
 const JSON_VALUE: usize = 32;
 const CSV_CELL: usize = 12;
 
+impl AnswerFormat {
+    /// CSV or JSON, whose predicted numbers have at most so many digits after the point.
+    pub(super) fn new(csv: bool, decimals: Option<usize>) -> Self {
+        match csv {
+            true => Self::Csv(CsvAnswer(Format { decimals, exponents: false })),
+            false => Self::Json(JsonAnswer(Format { decimals, exponents: true })),
+        }
+    }
+}
+
 impl Encoder for AnswerFormat {
     fn row_bytes(&self, model: &Model, first: &Frame, _: usize) -> usize {
         let target = &model.target;
@@ -95,7 +105,7 @@ const SHORTEST: Format = Format { decimals: None, exponents: true };
 
 /// Rows as `{"data": [{"rowId": …}, …]}`.
 #[derive(Debug)]
-pub(super) struct JsonAnswer(pub(super) Format);
+pub(super) struct JsonAnswer(Format);
 
 impl JsonAnswer {
     fn rows(&self, target: &Target, block: &Block<'_>, predictions: &Predictions, out: &mut Vec<u8>) {
@@ -217,7 +227,7 @@ pub(super) fn output_columns(target: &Target) -> Vec<String> {
 
 /// Rows as CSV.
 #[derive(Debug)]
-pub(super) struct CsvAnswer(pub(super) Format);
+pub(super) struct CsvAnswer(Format);
 
 impl CsvAnswer {
     fn head(target: &Target, first: &Frame, out: &mut Vec<u8>) {

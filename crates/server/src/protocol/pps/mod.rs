@@ -2,6 +2,7 @@
 //! root and under the prefixes that its clients put before it. Credentials that clients send are ignored, as there.
 
 mod answer;
+mod columns;
 mod info;
 mod manage;
 mod parameters;
@@ -17,6 +18,7 @@ use axum::routing::{any, get, post};
 use super::{PathId, Protocol, Route};
 use crate::error::ServerError;
 use crate::http::{App, json};
+use columns::Columns;
 use parameters::Parameters;
 use request::PpsExchange;
 
@@ -85,7 +87,9 @@ async fn predict(
     let ready = app.repository.model(id).await?;
     let parameters = Parameters::parse(query.unwrap_or_default(), &ready.model.target)?;
     let csv = answer::wants_csv(request.headers());
-    let exchange = PpsExchange::read(request, parameters, csv, &app.admission, app.config.body_limit).await?;
+    let columns = Columns::new(parameters.keep, ready.deployment.settings().required_column());
+    let form = answer::AnswerFormat::new(csv, parameters.decimals);
+    let exchange = PpsExchange::read(request, columns, form, &app.admission, app.config.body_limit).await?;
     let mut response = super::response(app.scorer.answer(&app.admission, &ready, exchange).await?);
     let content_type = if csv { "text/csv; charset=utf-8" } else { "application/json" };
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -8,13 +8,12 @@ use bytes::Bytes;
 use encoding_rs::{Encoding, UTF_8};
 use portend_core::{Target, shortened, shortened_to};
 use portend_model::Model;
-use portend_model::frame::{Frame, Keep};
+use portend_model::frame::Frame;
 
-use super::answer::{AnswerFormat, CsvAnswer, JsonAnswer, output_columns};
-use super::parameters::Parameters;
+use super::answer::{AnswerFormat, output_columns};
+use super::columns::Columns;
 use crate::admission::Admission;
 use crate::body::{Packing, Payload, charset, gather, packing};
-use crate::decimal::Format;
 use crate::error::ServerError;
 use crate::score::Exchange;
 
@@ -30,7 +29,7 @@ enum Rows {
 pub(super) struct PpsExchange {
     payload: Payload,
     rows: Rows,
-    keep: Keep,
+    columns: Columns,
     answer: AnswerFormat,
 }
 
@@ -38,8 +37,8 @@ impl PpsExchange {
     /// Reads headers and gathers the body; nothing is decoded yet.
     pub(super) async fn read(
         request: Request,
-        parameters: Parameters,
-        csv: bool,
+        columns: Columns,
+        answer: AnswerFormat,
         admission: &Admission,
         limit: usize,
     ) -> Result<Self, ServerError> {
@@ -60,12 +59,7 @@ impl PpsExchange {
                 (kind, Payload { bytes, packing: Packing::Plain, ..payload })
             }
         };
-        let decimals = parameters.decimals;
-        let answer = match csv {
-            true => AnswerFormat::Csv(CsvAnswer(Format { decimals, exponents: false })),
-            false => AnswerFormat::Json(JsonAnswer(Format { decimals, exponents: true })),
-        };
-        Ok(Self { payload: Payload { charset, ..payload }, rows, keep: parameters.keep, answer })
+        Ok(Self { payload: Payload { charset, ..payload }, rows, columns, answer })
     }
 
     /// A repeated column may not be called like a column of a CSV answer.
@@ -101,9 +95,10 @@ impl Exchange for PpsExchange {
     fn decode(self, model: &Model, parts: usize) -> Result<(Vec<Frame>, AnswerFormat), ServerError> {
         let text = self.payload.text()?;
         let frames = match self.rows {
-            Rows::Csv => model.decode_csv(&text, &self.keep, parts)?,
-            Rows::Json => vec![model.decode_json(&text, &self.keep)?],
+            Rows::Csv => model.decode_csv(&text, self.columns.keep(), parts),
+            Rows::Json => model.decode_json(&text, self.columns.keep()).map(|frame| vec![frame]),
         };
+        let frames = self.columns.check(frames)?;
         if let Some(first) = frames.first() {
             self.check_collision(&model.target, first)?;
         }
