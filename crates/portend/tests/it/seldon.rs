@@ -190,6 +190,37 @@ fn tensors_of_tensorflow_are_read_and_answered_in_kind() {
 }
 
 #[test]
+fn many_rows_are_answered_in_order_whatever_their_encoding() {
+    const ROWS: usize = 9_001; // more than are scored together
+    let server = RunningServer::serve(&repository("testdata/models/xgb_breast_cancer/package"));
+    let mut connection = server.connect();
+    let row =
+        |at: usize| (0..30).map(|column| ((at * 7 + column) % 90).to_string()).collect::<Vec<_>>().join(",");
+    let mut ask = |data: String| {
+        let answer = connection.ask("POST", "/predict", &[JSON], format!(r#"{{"data":{data}}}"#).as_bytes());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        value(&answer)["data"].take()
+    };
+    let rows: Vec<String> = (0..ROWS).map(row).collect();
+    let ndarray = ask(format!(r#"{{"ndarray":[[{}]]}}"#, rows.join("],[")))["ndarray"].take();
+    let ndarray = ndarray.as_array().unwrap();
+    assert_eq!(ndarray.len(), ROWS);
+    for at in [0, 4095, 4096, 8192, ROWS - 1] {
+        assert_eq!(ask(format!(r#"{{"ndarray":[[{}]]}}"#, rows[at]))["ndarray"][0], ndarray[at], "row {at}");
+    }
+    let flat: Vec<Value> = ndarray.iter().flat_map(|row| row.as_array().unwrap().clone()).collect();
+    let list = rows.join(",");
+    let tensor = ask(format!(r#"{{"tensor":{{"shape":[{ROWS},30],"values":[{list}]}}}}"#));
+    assert_eq!(tensor["tensor"], json!({ "shape": [ROWS, 2], "values": flat }));
+    let shape = format!(r#"{{"dim":[{{"size":{ROWS}}},{{"size":30}}]}}"#);
+    let tftensor = ask(format!(r#"{{"tftensor":{{"dtype":1,"tensorShape":{shape},"floatVal":[{list}]}}}}"#));
+    let bytes = BASE64_STANDARD.decode(tftensor["tftensor"]["tensorContent"].as_str().unwrap()).unwrap();
+    let found: Vec<f32> = bytes.chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+    assert_eq!(found, flat.iter().map(|v| v.as_f64().unwrap() as f32).collect::<Vec<_>>());
+    server.stop();
+}
+
+#[test]
 fn rows_that_there_are_none_of_and_numbers_alone_are_answered_as_arrays() {
     let server = RunningServer::serve(&repository("testdata/models/lgb_diabetes/package"));
     let mut connection = server.connect();
