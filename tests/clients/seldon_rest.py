@@ -2,8 +2,11 @@
 """Talk to Portend with Seldon's own client and testers over REST, as their users do.
 
     python seldon_rest.py PORTEND
+
+The payload tftensor is sent where TensorFlow is installed, which is not among the pins: it takes more than a gigabyte.
 """
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -15,6 +18,7 @@ from google.protobuf import json_format
 from seldon_core.seldon_client import SeldonCallCredentials, SeldonClient
 from server import DEMO, Connection, expect, serving
 
+WITH_TENSORFLOW = importlib.util.find_spec("tensorflow") is not None
 MODELS = Path(__file__).resolve().parents[2] / "testdata" / "models"
 WINE = MODELS / "lgb_wine" / "package"
 NAMES = [feature["name"] for feature in json.loads((WINE / "portend.json").read_text())["features"]]
@@ -38,6 +42,10 @@ def array(response, kind):
     """The rows of an answer that has the encoding `kind`."""
     expect("encoding", response.data.WhichOneof("data_oneof"), kind)
     expect("class names", list(response.data.names), CLASSES)
+    if kind == "tftensor":
+        import tensorflow
+
+        return tensorflow.make_ndarray(response.data.tftensor).tolist()
     if kind == "tensor":
         return np.array(response.data.tensor.values).reshape(response.data.tensor.shape).tolist()
     return json_format.MessageToDict(response.data.ndarray)
@@ -54,7 +62,7 @@ def payloads(data):
     lines = [",".join(NAMES), *(",".join(map(repr, row)) for row in data.tolist())]
     table = "\n".join(lines) + "\n"
     records = [dict(zip(NAMES, row)) for row in data.tolist()]
-    return {
+    kinds = {
         "tensor": ({"data": data, "payload_type": "tensor"}, "tensor"),
         "tensor with names": ({"data": data, "payload_type": "tensor", "names": NAMES}, "tensor"),
         "columns in another order": (
@@ -66,6 +74,10 @@ def payloads(data):
         "bin_data": ({"bin_data": table.encode()}, "tensor"),
         "json_data": ({"json_data": records}, "tensor"),
     }
+    if WITH_TENSORFLOW:
+        kinds["tftensor"] = ({"data": data, "payload_type": "tftensor"}, "tftensor")
+        kinds["tftensor with names"] = ({"data": data, "payload_type": "tftensor", "names": NAMES}, "tftensor")
+    return kinds
 
 
 def gateway(port, data, wanted):
@@ -199,6 +211,8 @@ def main():
     token(binary, data)
     mixed(binary)
     print("Seldon's client and testers over REST: what they asked, Portend answered")
+    if not WITH_TENSORFLOW:
+        print("not asked: tftensor, because TensorFlow is not installed")
 
 
 main()
