@@ -13,11 +13,13 @@ mod error;
 mod http;
 mod listen;
 mod opening;
+mod patience;
 mod protocol;
 mod repository;
 mod request_id;
 mod score;
 mod stall;
+mod tally;
 mod tls;
 mod unread;
 
