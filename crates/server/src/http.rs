@@ -18,7 +18,7 @@ use crate::access_log::{AccessLog, Entry, method_and_path};
 use crate::admission::Admission;
 use crate::config::Config;
 use crate::error::ServerError;
-use crate::protocol::pps;
+use crate::protocol::{self, pps};
 use crate::repository::{Repository, StartError};
 use crate::request_id::{self, RequestId};
 use crate::score::Scorer;
@@ -58,20 +58,21 @@ impl App {
 
 /// All routes of a server. Whoever watches the process needs no token.
 fn routes(app: &Arc<App>) -> Router {
-    let routes = pps::routes()
-        .fallback(pps::unknown_route)
-        .method_not_allowed_fallback(pps::unknown_method)
+    let (guarded, health) = protocol::routes();
+    let guarded = guarded
+        .fallback(protocol::unknown_route)
+        .method_not_allowed_fallback(protocol::unknown_method)
         .with_state(Arc::clone(app));
-    let health = Router::new().route("/ping", get(ping)).route("/ready", get(ready));
-    access::with_token(routes, app.config.token.as_ref())
-        .merge(health.method_not_allowed_fallback(pps::unknown_method).with_state(Arc::clone(app)))
+    let health = health.route("/ping", get(ping)).route("/ready", get(ready));
+    let health = health.method_not_allowed_fallback(protocol::unknown_method).with_state(Arc::clone(app));
+    access::with_token(guarded, app.config.token.as_ref()).merge(health)
 }
 
 /// Refuses a request for its head, behind what tells browsers of origins and before any route.
 async fn refused_head(request: Request<Body>) -> Response {
     match check_head(&request) {
-        Err(error) => pps::error_response(&error),
-        Ok(()) => pps::unknown_route().await,
+        Err(error) => protocol::error_response(request.uri().path(), &error),
+        Ok(()) => protocol::unknown_route(request).await,
     }
 }
 
