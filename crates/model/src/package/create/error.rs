@@ -178,8 +178,7 @@ pub enum CreateError {
     /// Most values of a column are none of the feature's levels.
     #[error(
         "{file}: {unknown} of the {count} values of column '{column}' are none of the levels that the model file has for \
-         it: {values}, not {levels}; give the data as the model was trained on, or the levels that belong to the column: \
-         --levels '{column}=A,B,…'"
+         it: {values}, not {levels}; give the data as the model was trained on{elsewhere}"
     )]
     OtherLevels {
         /// The file.
@@ -194,6 +193,8 @@ pub enum CreateError {
         values: String,
         /// The levels of the model file.
         levels: String,
+        /// What else can be done where the model file may mean another column.
+        elsewhere: String,
     },
     /// Levels were given for something else than a feature.
     #[error("levels were given for '{0}', which is not a feature of the model")]
