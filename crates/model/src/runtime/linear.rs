@@ -19,8 +19,18 @@ pub(super) struct LinearRuntime {
 
 impl LinearRuntime {
     /// Joins weights of `features` features, feature after feature and the biases last; `base` has a margin an output.
-    pub(super) fn new(features: usize, weights: &[f32], base: &[f32], link: Link) -> Result<Self, String> {
+    /// Before its first round a booster has none.
+    pub(super) fn new(
+        features: usize,
+        weights: &[f32],
+        rounds: Option<u64>,
+        base: &[f32],
+        link: Link,
+    ) -> Result<Self, String> {
         let outputs = base.len();
+        if weights.is_empty() && rounds == Some(0) {
+            return Ok(Self { start: vec![base[0]; outputs], weights: Vec::new(), link });
+        }
         if weights.len() != (features + 1) * outputs {
             let (found, expected) = (weights.len(), (features + 1) * outputs);
             return Err(format!("gblinear has {found} weights where {expected} belong"));
