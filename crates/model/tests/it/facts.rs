@@ -70,7 +70,7 @@ fn the_number_that_a_file_takes_for_missing_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.json");
     fs::write(&path, told).unwrap();
-    let marked: Vec<String> = rows.lines().map(|line| marked(line)).collect();
+    let marked: Vec<String> = rows.lines().map(marked).collect();
     let marked = marked.join("\n");
     assert!(marked.matches("-999").count() > 20, "{marked}");
     let predictions = |path: &Path, rows: &str| {

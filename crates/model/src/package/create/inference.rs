@@ -210,23 +210,13 @@ impl Inference<'_> {
         // other rows than those of the training have other values, but lists of another column have hardly any in common
         let shared = count - unknown.len();
         if shared * 2 < count && shared * 2 < known.levels.len() {
-            let (unknown, levels, elsewhere) = (unknown.len(), shown(&known.levels), self.elsewhere());
-            return Err(CreateError::OtherLevels { file, column, unknown, count, values, levels, elsewhere });
+            let (unknown, levels) = (unknown.len(), shown(&known.levels));
+            let lists = self.prepared.level_lists.lists.len();
+            return Err(CreateError::OtherLevels { file, column, unknown, count, values, levels, lists });
         }
         let value = format!("'{column}' of the model file, without {values}");
         let origin = format!("ASSUMED to be those of the column, though {file} has more");
         Ok(Some(Finding { subject: "levels", value, origin }))
-    }
-
-    /// How lists of levels get to other columns than the model file seems to mean.
-    fn elsewhere(&self) -> String {
-        match self.prepared.level_lists.lists.len() {
-            0 => String::new(),
-            count => format!(
-                ", or say which columns the model file's {count} lists belong to, with one \
-                 --levels 'COLUMN=A,B,…' for each"
-            ),
-        }
     }
 
     /// Levels that are given must be for features that are there.
