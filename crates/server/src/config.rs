@@ -10,6 +10,8 @@ use portend_model::package::Trust;
 pub struct Config {
     /// A model file, a package, or a repository of sub-directories.
     pub path: PathBuf,
+    /// The model that is meant by requests that name none, where several are served.
+    pub default_model: Option<String>,
     /// The address to listen on, a name or an IP address.
     pub host: String,
     /// The port to listen on; 0 takes a free one.
@@ -103,6 +105,7 @@ impl Config {
     pub fn new(path: PathBuf) -> Self {
         Self {
             path,
+            default_model: None,
             host: "127.0.0.1".to_owned(),
             port: 8080,
             workers: std::thread::available_parallelism().map_or(1, usize::from),

@@ -90,6 +90,9 @@ pub(crate) enum ServerError {
         /// Why.
         reason: String,
     },
+    /// The model was taken out of service by request.
+    #[error("model '{0}' was unloaded: POST /v2/repository/models/{0}/load brings it back")]
+    Unloaded(String),
     /// A defect of ours.
     #[error("scoring failed; the server's log has the reason")]
     Internal,
@@ -113,7 +116,7 @@ impl ServerError {
             }
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BadParameter(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Loading(_) | Self::LoadFailed { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Loading(_) | Self::LoadFailed { .. } | Self::Unloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Overloaded(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal | Self::NotStored(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -123,6 +126,10 @@ impl ServerError {
                 | DataError::RaggedRow { .. }
                 | DataError::DuplicateColumn { .. }
                 | DataError::Nested { .. }
+                | DataError::ArrayWidth { .. }
+                | DataError::RowWidth { .. }
+                | DataError::ColumnLength { .. }
+                | DataError::NotText { .. }
                 | DataError::PassthroughMissing { .. } => StatusCode::BAD_REQUEST,
                 DataError::ColumnMissing { .. }
                 | DataError::ColumnCount { .. }

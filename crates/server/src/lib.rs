@@ -18,6 +18,7 @@ mod repository;
 mod request_id;
 mod score;
 mod stall;
+mod statistics;
 mod tls;
 mod unread;
 

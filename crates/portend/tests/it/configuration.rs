@@ -71,6 +71,7 @@ fn of_the_data_plane() -> Vec<Row> {
         ("PREDICTION_API_TLS_CIPHERS", "A:B", "tls-ciphers", json!("A:B"), None),
         ("PREDICTION_API_RPC_DUAL_COMPUTE_ENABLED", "1", "rpc-dual-compute-enabled", json!(true), Some("2")),
         ("PYTHON3_SERVICES", "n", "python3-services", json!(false), Some("3")),
+        ("PORTEND_DEFAULT_MODEL", "fraud", "default-model", json!("fraud"), None),
         ("PORTEND_TARGET", "churn", "target", json!("churn"), None),
         ("PORTEND_CACHE_BYTES", "2GiB", "cache-bytes", json!(2_u64 << 30), Some("2G")),
         ("PORTEND_HOST", "::1", "host", json!("::1"), Some("localhost:80")),

@@ -27,6 +27,8 @@ mod reload;
 mod running_server;
 mod scenarios;
 mod uploads;
+mod v2;
+mod v2_refusals;
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,6 +1,6 @@
 //! One model of a repository: where its package is, what became of loading it, and what serves.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::config_yml::{self, DeploymentConfig};
 use super::scan::{Fingerprint, Found, Seen};
+use crate::statistics::Statistics;
 
 /// How long after the system refused to read a package it is tried again.
 const READ_AGAIN: Duration = Duration::from_secs(5);
@@ -88,6 +89,10 @@ pub(crate) struct Deployment {
     pub(super) looked: AtomicU64,
     /// When it was asked for predictions last; 0 for never.
     used: AtomicU64,
+    /// True after it was unloaded by request: it answers 503 until it is loaded by request.
+    withdrawn: AtomicBool,
+    /// What it has been asked so far.
+    pub(crate) statistics: Statistics,
     state: Mutex<State>,
 }
 
@@ -154,6 +159,17 @@ impl State {
     }
 }
 
+/// A model for one request.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    /// What it belongs to.
+    pub(crate) deployment: Arc<Deployment>,
+    /// The model.
+    pub(crate) model: Arc<Model>,
+    /// Whether it was in memory when the request came.
+    pub(crate) was_loaded: bool,
+}
+
 /// A deployment as it is told.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
@@ -163,6 +179,8 @@ pub(crate) struct Snapshot {
     pub(crate) loading: bool,
     /// Why the package that lies there is not served.
     pub(crate) failure: Option<Failure>,
+    /// Whether it was unloaded by request.
+    pub(crate) withdrawn: bool,
     /// The file name of the package that serves, else of the one that lies there.
     pub(crate) package: Option<String>,
     /// Of the last load.
@@ -189,6 +207,8 @@ impl Deployment {
             current: ArcSwapOption::empty(),
             looked: AtomicU64::new(0),
             used: AtomicU64::new(0),
+            withdrawn: AtomicBool::new(false),
+            statistics: Statistics::default(),
             state: Mutex::new(state),
         }
     }
@@ -199,11 +219,11 @@ impl Deployment {
     }
 
     /// The model for a request that came `now`, if it is in memory.
-    pub(super) fn serve(&self, now: u64) -> Option<Arc<Model>> {
+    pub(super) fn serve(self: &Arc<Self>, now: u64) -> Option<Ready> {
         let current = self.current.load();
         let model = Arc::clone(&current.as_ref()?.model);
         self.touch(now);
-        Some(model)
+        Some(Ready { deployment: Arc::clone(self), model, was_loaded: true })
     }
 
     /// Takes note that it was asked for.
@@ -218,6 +238,23 @@ impl Deployment {
     /// When it was asked for last.
     pub(super) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was unloaded by request.
+    pub(super) fn is_withdrawn(&self) -> bool {
+        self.withdrawn.load(Ordering::Acquire)
+    }
+
+    /// Takes it out of service until it is put back.
+    pub(super) fn withdraw(&self) {
+        let _state = self.state(); // a load that ends now sees the one or the other
+        self.withdrawn.store(true, Ordering::Release);
+        self.unload();
+    }
+
+    /// Puts it back; it is loaded when it is asked for.
+    pub(super) fn put_back(&self) {
+        self.withdrawn.store(false, Ordering::Release);
     }
 
     /// Takes a model that was loaded into service.
@@ -240,6 +277,7 @@ impl Deployment {
             package: loaded.as_ref().map(|loaded| loaded.facts.package.clone()).or_else(lying),
             loading: state.loading.is_some(),
             failure: state.failure().cloned(),
+            withdrawn: self.is_withdrawn(),
             last: state.last.clone(),
             used: Some(self.used()).filter(|used| *used > 0),
             config: state.config.clone(),

@@ -129,6 +129,7 @@ impl Repository {
         let wanted = state.package.as_ref().is_ok_and(|now| now.fingerprint == found.fingerprint);
         let before = deployment.current.load_full();
         match outcome {
+            Ok(_) if deployment.is_withdrawn() => {}
             Ok(loaded) if wanted || before.is_none() => {
                 deployment.install(&mut state, loaded);
                 let how = if before.is_some() { "reloaded" } else { "loaded" };

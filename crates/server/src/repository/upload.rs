@@ -54,11 +54,7 @@ impl Repository {
                           directory with one sub-directory per model";
             return Err(ServerError::NotFound(reason.to_owned()));
         }
-        if self.settings.read_only {
-            return Err(ServerError::Forbidden(
-                "this server does not change its packages: it is read-only".to_owned(),
-            ));
-        }
+        self.check_writable()?;
         let id = ModelId::parse(id).map_err(|error| ServerError::BadBody(error.to_string()))?;
         match id.as_str().starts_with('.') {
             true => Err(ServerError::BadBody(
@@ -66,6 +62,12 @@ impl Repository {
             )),
             false => Ok(id),
         }
+    }
+
+    /// Refuses what a server that is read-only does not do.
+    pub(super) fn check_writable(&self) -> Result<(), ServerError> {
+        let refusal = "this server does not change its packages: it is read-only";
+        if self.settings.read_only { Err(ServerError::Forbidden(refusal.to_owned())) } else { Ok(()) }
     }
 
     /// Checks what can be checked before a body is read: so that a refusal costs nobody an upload.

@@ -9,8 +9,9 @@ use portend_core::{Label, ModelId, TargetKind};
 use portend_model::Model;
 use serde_json::{Value, json};
 
-use super::{PathId, error_response};
+use super::PROTOCOL;
 use crate::http::{self, App};
+use crate::protocol::PathId;
 use crate::repository::{Failure, LoadFacts, Repository, Snapshot};
 
 /// Facts on one model: the one named in the path, or the only one.
@@ -23,21 +24,21 @@ pub(super) async fn info(State(app): State<Arc<App>>, PathId(id): PathId) -> Res
             }
             http::json(StatusCode::OK, facts.to_string())
         }
-        Err(error) => error_response(&error),
+        Err(error) => PROTOCOL.error_response(&error),
     }
 }
 
 /// All models with their state.
 pub(super) async fn deployments(State(app): State<Arc<App>>) -> Response {
-    let snapshots = app.repository.snapshots().await;
+    let deployments = app.repository.deployments(None).await;
     let deployments: Vec<Value> =
-        snapshots.iter().map(|(id, snapshot)| describe(&app.repository, id, snapshot)).collect();
+        deployments.iter().map(|d| describe(&app.repository, &d.id, &d.snapshot())).collect();
     http::json(StatusCode::OK, json!({ "deployments": deployments }).to_string())
 }
 
 /// What there is to tell of a deployment whether or not its model is in memory.
 fn describe(repository: &Repository, id: &ModelId, snapshot: &Snapshot) -> Value {
-    let Snapshot { loaded, loading, failure, package, last, used, config } = snapshot;
+    let Snapshot { loaded, loading, failure, package, last, used, config, .. } = snapshot;
     let state = match (loaded, loading, failure) {
         (Some(_), ..) => "ready",
         (None, true, _) => "loading",
