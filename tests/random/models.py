@@ -296,6 +296,8 @@ def ask_xgboost(model, file):
     best = booster.attr("best_iteration") if booster.attr("scikit_learn") else None
     limit = {"iteration_range": (0, int(best) + 1)} if best else {}
     learner = json.loads(booster.save_raw("json"))["learner"]
+    if not np.isfinite(learner["gradient_booster"].get("model", {}).get("weights", 0)).all():
+        raise ValueError("the training diverged: no linear weight is a number any more")
     names, types = learner["feature_names"] or None, learner["feature_types"] or None
     if model.params["objective"] == "multi:softmax":  # Portend answers with the probabilities
         booster.set_param({"objective": "multi:softprob"})

@@ -93,8 +93,8 @@ struct Model {
     iteration_indptr: Vec<usize>,
     gbtree_model_param: Option<TreesParam>,
     cats: Option<Categories>,
-    /// Of `gblinear`.
-    weights: Option<Vec<f32>>,
+    /// Of `gblinear`; NaN (read as null) where its training diverged.
+    weights: Option<Vec<Option<f32>>>,
     boosted_rounds: Option<u64>,
 }
 
