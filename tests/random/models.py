@@ -176,7 +176,7 @@ def draw_xgboost(rng, number):
         params["quantile_alpha"] = np.sort(rng.choice([0.05, 0.1, 0.5, 0.75, 0.9], outputs, False)).tolist()
     if kind == "class":
         params["num_class"] = outputs
-    if kind in ("share", "truth"):
+    if kind in ("share", "truth") and outputs == 1:
         params |= maybe(rng, 0.2, base_score=float(rng.choice([0.1, 0.5, 0.7])))
     method = "hist"
     if booster != "gblinear":
