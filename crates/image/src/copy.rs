@@ -34,12 +34,10 @@ pub fn copy(
     target: &dyn Target,
     platform: Option<&Platform>,
 ) -> Result<Copied, ImageError> {
-    let mut root = source.root()?;
     let here = Platform::here();
-    let platform = platform.or(target.takes_one_image().then_some(&here));
-    if let (Some(platform), Document::Index(index)) = (platform, &root.document) {
-        let chosen = platform.choose(index, &source.label())?.clone();
-        root = source.manifest(&chosen)?;
+    let mut root = chosen(source, platform)?;
+    if let (true, Document::Index(index)) = (target.takes_one_image(), &root.document) {
+        root = source.manifest(here.choose(index, &source.label())?)?;
     }
     let mut tree = Tree::default();
     tree.add(source, &root, 0)?;
@@ -49,6 +47,26 @@ pub fn copy(
     }
     target.finish(&root)?;
     Ok(Copied { digest: root.descriptor.digest, images: tree.images, sent, there })
+}
+
+/// What a source names, or of that the image for a platform. An image for another one is not what was asked for.
+pub(crate) fn chosen(source: &dyn Source, platform: Option<&Platform>) -> Result<Content, ImageError> {
+    let root = source.root()?;
+    match (&root.document, platform) {
+        (_, None) => Ok(root),
+        (Document::Index(index), Some(platform)) => source.manifest(platform.choose(index, &source.label())?),
+        (Document::Image(manifest), Some(platform)) => {
+            let config = source.small(&manifest.config)?;
+            match serde_json::from_slice::<Platform>(&config) {
+                Ok(found) if found.fits(platform) => Ok(root),
+                Ok(found) => Err(ImageError::Absent(format!(
+                    "{} is an image for {found}, not {platform}",
+                    source.label()
+                ))),
+                Err(_) => Err(ImageError::bad(source.label(), "it does not say for which platform it is")),
+            }
+        }
+    }
 }
 
 /// All that a manifest or index leads to.

@@ -86,6 +86,10 @@ impl Hasher {
         self.bytes += bytes.len() as u64;
     }
 
+    pub(crate) fn digest(&self) -> Digest {
+        self.clone().finish()
+    }
+
     pub(crate) fn finish(self) -> Digest {
         let hex = self.context.finish().as_ref().iter().map(|b| format!("{b:02x}")).collect::<String>();
         Digest(format!("{PREFIX}{hex}"))
@@ -108,6 +112,10 @@ pub(crate) struct HashingWriter<W> {
 impl<W: Write> HashingWriter<W> {
     pub(crate) fn new(inner: W) -> Self {
         Self { inner, hasher: Hasher::default() }
+    }
+
+    pub(crate) fn into_parts(self) -> (W, Hasher) {
+        (self.inner, self.hasher)
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::copy::chosen;
 use crate::document::{Content, Descriptor, Document, Manifest};
 use crate::error::ImageError;
 use crate::platform::Platform;
@@ -43,13 +44,10 @@ pub struct InspectedImage {
 
 /// Reads what an image is, or of several the one for a platform.
 pub fn inspect(source: &dyn Source, platform: Option<&Platform>) -> Result<Inspection, ImageError> {
-    let root = source.root()?;
-    let images = match (&root.document, platform) {
-        (Document::Image(manifest), _) => vec![image(source, &root, manifest)?],
-        (Document::Index(index), Some(platform)) => {
-            vec![child(source, platform.choose(index, &source.label())?)?].into_iter().flatten().collect()
-        }
-        (Document::Index(index), None) => {
+    let root = chosen(source, platform)?;
+    let images = match &root.document {
+        Document::Image(manifest) => vec![image(source, &root, manifest)?],
+        Document::Index(index) => {
             let children = index.manifests.iter().take(MOST_IMAGES).map(|entry| child(source, entry));
             children.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect()
         }

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+mod build;
 mod copy;
 mod digest;
 mod document;
@@ -13,9 +14,12 @@ mod layout;
 mod location;
 mod platform;
 mod reference;
+mod registry;
+mod section;
 mod store;
 
 pub use archive::{ArchiveSource, ArchiveTarget};
+pub use build::{Binary, Built, Compression, FileContent, LayerFile, Recipe, build};
 pub use copy::{Copied, copy};
 pub use digest::Digest;
 pub use document::{Content, Descriptor, Document, Index, Manifest, media};
@@ -25,4 +29,5 @@ pub use layout::{LayoutSource, LayoutTarget};
 pub use location::{ArchiveKind, Location};
 pub use platform::Platform;
 pub use reference::Reference;
+pub use registry::{Credentials, RegistryOptions, RegistrySource, RegistryTarget, Repository};
 pub use store::{Source, Target};

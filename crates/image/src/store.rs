@@ -27,15 +27,7 @@ pub trait Source: Sync {
 
     /// A whole blob that is small: a manifest or a configuration.
     fn small(&self, wanted: &Descriptor) -> Result<Vec<u8>, ImageError> {
-        let what = format!("{} in {}", wanted.digest, self.label());
-        if wanted.size > MOST_DOCUMENT {
-            let reason = format!("it has {} bytes, more than {MOST_DOCUMENT}", wanted.size);
-            return Err(ImageError::bad(what, reason));
-        }
-        let mut bytes = Vec::new();
-        let read = verified(self, wanted, 0, Hasher::default())?.read_to_end(&mut bytes);
-        read.map_err(|e| ImageError::io(what, e))?;
-        Ok(bytes)
+        small(self, wanted)
     }
 
     /// The repository of a registry that it lies in.
@@ -82,4 +74,17 @@ pub(crate) fn verified<'a, S: Source + ?Sized>(
 ) -> Result<impl Read + Send + use<'a, S>, ImageError> {
     let what = format!("{} in {}", blob.digest, source.label());
     Ok(Verified::new(source.read(blob, from)?, what, blob.digest.clone(), blob.size, seen))
+}
+
+/// The bytes of a small blob, verified.
+pub(crate) fn small<S: Source + ?Sized>(source: &S, wanted: &Descriptor) -> Result<Vec<u8>, ImageError> {
+    let what = format!("{} in {}", wanted.digest, source.label());
+    if wanted.size > MOST_DOCUMENT {
+        let reason = format!("it has {} bytes, more than {MOST_DOCUMENT}", wanted.size);
+        return Err(ImageError::bad(what, reason));
+    }
+    let mut bytes = Vec::new();
+    let read = verified(source, wanted, 0, Hasher::default())?.read_to_end(&mut bytes);
+    read.map_err(|e| ImageError::io(what, e))?;
+    Ok(bytes)
 }

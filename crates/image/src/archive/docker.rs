@@ -5,10 +5,11 @@ use std::io::Read;
 use serde::{Deserialize, Serialize};
 
 use super::DOCKER_FILE;
-use super::tar_index::{Section, TarIndex};
+use super::tar_index::TarIndex;
 use crate::digest::{Digest, Hasher};
 use crate::document::{Content, Descriptor, Document, MOST_DOCUMENT, Manifest, media};
 use crate::reference::Reference;
+use crate::section::Section;
 
 /// The most layers of an image.
 const MOST_LAYERS: usize = 1000;

@@ -7,12 +7,13 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::docker;
-use super::tar_index::{Section, TarIndex};
+use super::tar_index::TarIndex;
 use crate::digest::Digest;
 use crate::document::{Content, Descriptor, MOST_DOCUMENT};
 use crate::error::ImageError;
 use crate::layout::{INDEX_FILE, named, parse_index, regular};
 use crate::reference::Reference;
+use crate::section::Section;
 use crate::store::Source;
 
 /// What a compressed archive may become: this many bytes, or this many times its size if that is more.

@@ -2,44 +2,17 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 
 use tar::{EntryType, Header};
+
+use crate::section::Section;
 
 const BLOCK: u64 = 512;
 /// The most files of an archive, and the largest extended header.
 const MOST_FILES: usize = 100_000;
 const MOST_EXTENSION: u64 = 64 << 10;
-
-/// A part of a file.
-#[derive(Debug, Clone)]
-pub(super) struct Section {
-    file: Arc<File>,
-    at: u64,
-    pub(super) size: u64,
-}
-
-impl Section {
-    /// The part without its first bytes.
-    pub(super) fn skip(mut self, bytes: u64) -> Self {
-        let bytes = bytes.min(self.size);
-        self.at += bytes;
-        self.size -= bytes;
-        self
-    }
-}
-
-impl Read for Section {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.size).unwrap_or(usize::MAX).min(buffer.len());
-        let read = self.file.read_at(&mut buffer[..most], self.at)?;
-        self.at += read as u64;
-        self.size -= read as u64;
-        Ok(read)
-    }
-}
 
 /// The files of an archive by their names.
 #[derive(Debug)]
@@ -59,7 +32,7 @@ impl TarIndex {
     /// Reads the headers of an archive. The error is a reason.
     pub(super) fn read(file: File) -> Result<Self, String> {
         let end = file.metadata().map_err(|e| e.to_string())?.len();
-        let whole = Section { file: Arc::new(file), at: 0, size: end };
+        let whole = Section::new(file, end);
         let mut index = Self { files: HashMap::new(), links: HashMap::new() };
         let (mut at, mut extension) = (0, Extension::default());
         while let Some(header) = header(&whole, at)? {
@@ -70,7 +43,7 @@ impl TarIndex {
             let start = at + BLOCK;
             let next = size.checked_next_multiple_of(BLOCK).and_then(|size| size.checked_add(start));
             at = next.filter(|_| size <= end - start.min(end)).ok_or("it is cut off")?;
-            let content = Section { size, ..whole.clone().skip(start) };
+            let content = whole.clone().skip(start).first(size);
             if extends {
                 extension.read(kind, content)?;
                 continue;

@@ -4,3 +4,4 @@
 
 mod hostile;
 mod places;
+mod registry;

@@ -172,7 +172,7 @@ fn a_layout_keeps_its_other_images_and_goes_on_where_it_was_cut_off() {
     fs::remove_file(&blob).unwrap();
     fs::write(&partial, &bytes[..1000]).unwrap();
     assert!(target.put(&layer, &from).unwrap());
-    assert_eq!((fs::read(&blob).unwrap(), partial.exists()), (bytes.clone(), false));
+    assert_eq!((fs::read(&blob).unwrap(), partial.exists()), (bytes, false));
     // what is there may be wrong: it is noticed, and done away with
     fs::remove_file(&blob).unwrap();
     fs::write(&partial, "x".repeat(1000)).unwrap();
