@@ -11,7 +11,7 @@ use crate::package::inspect::{plain, size};
 use crate::package::{print, print_json, table};
 
 pub(super) fn run(arguments: &InspectArguments) -> Result<(), CommandError> {
-    let source = source(&Location::parse(&arguments.image)?)?;
+    let source = source(&Location::parse(&arguments.image)?, &arguments.registry)?;
     let found = inspect(&*source, arguments.platform.parse()?.as_ref())?;
     match arguments.form.output {
         Form::Json => print_json(&found)?,
@@ -20,11 +20,10 @@ pub(super) fn run(arguments: &InspectArguments) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn page(found: &Inspection) -> String {
+pub(super) fn page(found: &Inspection) -> String {
     let row = |name: &str, value: &str| vec![name.to_owned(), value.to_owned()];
     let head = [row("name", &found.name), row("digest", &found.digest), row("media type", &found.media_type)];
-    let images =
-        found.images.iter().map(|one| image(one, found.images.len() > 1 || one.digest != found.digest));
+    let images = found.images.iter().map(|one| image(one, one.digest != found.digest));
     [table::aligned(&head), images.collect::<Vec<_>>().concat()].concat()
 }
 

@@ -11,6 +11,8 @@ mod configuration;
 mod connection;
 mod documents;
 mod https;
+mod image_build;
+mod image_registry;
 mod life_cycle;
 mod memory;
 mod numbers;
