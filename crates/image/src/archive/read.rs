@@ -63,15 +63,16 @@ impl ArchiveSource {
     }
 }
 
-/// The entry of a name: by the whole name, by Docker's short form of it, or by its tag.
+/// The entry of a name: the whole name, Docker's short form of it, or a bare word that other programs write.
 fn entry(shown: &str, bytes: Vec<u8>, name: Option<&Reference>) -> Result<Descriptor, ImageError> {
     let index = parse_index(&format!("{shown}: {INDEX_FILE}"), bytes)?;
     let Some(name) = name else { return named(&index, None, shown) };
-    let texts = [name.to_string(), docker::familiar(name), name.tag.clone().unwrap_or_default()];
+    let short = docker::familiar(name);
+    let texts = [&name.to_string(), &short, short.trim_end_matches(":latest")];
     let mut found = texts.iter().map(|text| named(&index, Some(text), shown));
     match found.find(|found| !matches!(found, Err(ImageError::Absent(_)))) {
         Some(found) => found,
-        None => named(&index, Some(&texts[0]), shown),
+        None => named(&index, Some(texts[0]), shown),
     }
 }
 

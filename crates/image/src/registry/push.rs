@@ -73,7 +73,9 @@ impl RegistryTarget {
         let mut session =
             Session { target: self, what: self.what(blob), location: begun.location()?, sent: 0 };
         let mut reader = verified(from, blob, 0, Hasher::default())?;
-        let mut buffer = Vec::new();
+        // of this size from the start: growing, it would take twice as much
+        let mut buffer =
+            Vec::with_capacity(usize::try_from(blob.size).map_or(chunk, |size| size.min(chunk)) + 1);
         let mut rest = blob.size;
         loop {
             buffer.clear();

@@ -71,6 +71,9 @@ fn an_image_keeps_its_digest_through_every_archive_and_compression() {
             let copied = copy(&from, &target, None).unwrap();
             // the plain layer is the same in both images
             assert_eq!((copied.digest.as_str(), copied.images, copied.sent.0), (digest.as_str(), 2, 5));
+            let other = Reference::parse("team/other:3").unwrap();
+            let error = ArchiveSource::open(&path, Some(&other)).unwrap_err().to_string();
+            assert!(error.contains("holds no such image"), "{error}");
             let archive = ArchiveSource::open(&path, Some(&name())).unwrap();
             let to = folder.path().join(format!("{kind:?}-{ending}"));
             let back = LayoutTarget::create(&to, Some("v2")).unwrap();

@@ -206,7 +206,7 @@ fn name(arguments: &BuildArguments, subject: &Subject) -> Result<String, ImageEr
         return Reference::parse(name).map(|_| name.clone());
     }
     let word = |text: &str| -> String {
-        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
         text.chars().map(|c| if fits(c) { c.to_ascii_lowercase() } else { '-' }).collect()
     };
     let repository =
