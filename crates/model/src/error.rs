@@ -164,6 +164,44 @@ pub enum DataError {
         /// The row.
         row: usize,
     },
+    /// An array of all features has rows of another length.
+    #[error(
+        "the array has {found} values in a row, the model has {expected} features: send all of them in the model's order"
+    )]
+    ArrayWidth {
+        /// Features of the model.
+        expected: usize,
+        /// Values in a row.
+        found: usize,
+    },
+    /// A row that is a list has another number of values than there are columns.
+    #[error("row {row} has {found} values where {expected} belong")]
+    RowWidth {
+        /// The row.
+        row: usize,
+        /// Columns.
+        expected: usize,
+        /// Values in the row.
+        found: usize,
+    },
+    /// Columns have different numbers of rows.
+    #[error("column '{}' has {found} rows, the first one has {expected}", shortened(.column))]
+    ColumnLength {
+        /// The column.
+        column: String,
+        /// Rows of the first column.
+        expected: usize,
+        /// Its own rows.
+        found: usize,
+    },
+    /// The bytes of a cell are not text.
+    #[error("column '{}', row {row}: the bytes are not UTF-8 text", shortened(.column))]
+    NotText {
+        /// The column.
+        column: String,
+        /// The row.
+        row: usize,
+    },
     /// Columns asked to be passed through are not in the request.
     #[error(
         "passthroughColumns do not match columns, columns expected but not found: [{}]",

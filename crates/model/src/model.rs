@@ -9,7 +9,7 @@ use std::path::Path;
 use portend_core::{Dtype, Feature, Label, Target, TargetKind};
 
 use crate::error::{DataError, LoadError};
-use crate::frame::{Frame, Inputs, Keep, Matching, Precision, csv, json, underscored};
+use crate::frame::{Columns, Frame, Inputs, Keep, Matching, Precision, array, csv, json, underscored};
 use crate::package::{Manifest, Package, Trust, shortened, twice};
 use crate::predictions::Predictions;
 use crate::runtime::{self, LevelLists, ModelFeature, Output, Prepared, Rounds, Runtime, Task};
@@ -123,6 +123,16 @@ impl Model {
         json::decode(text, &self.inputs, keep)
     }
 
+    /// Decodes a JSON list of rows that are lists; see [`array::decode_rows`].
+    pub fn decode_rows(&self, json: &str, names: Option<&[&str]>) -> Result<Frame, DataError> {
+        array::decode_rows(json, &self.inputs, names)
+    }
+
+    /// A frame for `rows` rows of typed values, to be written by the caller.
+    pub fn columns(&self, rows: usize) -> Result<Columns<'_>, DataError> {
+        Columns::new(&self.inputs, rows)
+    }
+
     /// Predicts rows of a frame that this model decoded: per row one value for regression, else one
     /// probability per label in the order of the target's labels.
     pub fn predict(&self, frame: &Frame, rows: Range<usize>) -> Predictions {
@@ -132,6 +142,11 @@ impl Model {
     /// Any output of the runtime for rows of a frame that this model decoded.
     pub fn score(&self, frame: &Frame, rows: Range<usize>, output: Output) -> Predictions {
         self.runtime.score(frame, rows, output)
+    }
+
+    /// Several outputs of the runtime at once, in the order of `outputs`.
+    pub fn score_all(&self, frame: &Frame, rows: Range<usize>, outputs: &[Output]) -> Vec<Predictions> {
+        self.runtime.score_all(frame, rows, outputs)
     }
 
     /// Values per row for an output; as many leaves as trees.

@@ -28,6 +28,14 @@ enum CommandError {
     /// The server did not start or ended early.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The server did not start, because of what settings say.
+    #[error("{settings}: {source}")]
+    StartBySetting {
+        /// Where they stand.
+        settings: String,
+        /// Why.
+        source: StartError,
+    },
     /// The system refused something.
     #[error("{what}: {source}")]
     Io {

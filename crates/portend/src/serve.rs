@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read, Write, stderr, stdout};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use portend_server::{End, Server};
+use portend_server::{End, Server, StartError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -42,11 +42,16 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), CommandError> {
         return stdout().write_all(text.as_bytes()).map_err(CommandError::Print);
     }
     let runtime = runtime()?;
+    let (path, address) = (effective.places(&["path"]), effective.places(&["host", "port"]));
+    let because = |error| start_error(error, &path, &address);
     let outcome = runtime.block_on(async {
-        let server = Server::bind(effective.config).await?;
+        let server = Server::bind(effective.config).await.map_err(because)?;
+        if let Some(line) = effective.open.filter(|_| server.takes_uploads()) {
+            _ = writeln!(stderr(), "{line}"); // nobody has to read it
+        }
         let stop = stop_signals()?; // before the line below: who reads it may send one
         announce(&server)?;
-        match server.run(stop).await? {
+        match server.run(stop).await.map_err(because)? {
             End::Drained => Ok(()),
             End::CutOff => Err(CommandError::CutOff),
         }
@@ -54,6 +59,22 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), CommandError> {
     // a disk that hangs does not keep the process
     runtime.shutdown_timeout(LAST_WORK);
     outcome
+}
+
+/// The error with the settings that led to it: where the path was set, or host and port.
+fn start_error(error: StartError, path: &str, address: &str) -> CommandError {
+    let settings = match &error {
+        StartError::Unreadable { .. }
+        | StartError::NothingFound { .. }
+        | StartError::SeveralFound { .. }
+        | StartError::Load(_) => path,
+        StartError::Listen { .. } => address,
+        StartError::Tls(_) | StartError::Threads(_) => "",
+    };
+    match settings {
+        "" => CommandError::Start(error),
+        settings => CommandError::StartBySetting { settings: settings.to_owned(), source: error },
+    }
 }
 
 /// Reads all sources and lets the configuration be made of them.

@@ -11,7 +11,7 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 use crate::config::Secret;
 use crate::error::ServerError;
-use crate::protocol::pps;
+use crate::protocol;
 
 /// Lets only those through to the routes who send the token.
 pub(crate) fn with_token(routes: Router, token: Option<&Secret>) -> Router {
@@ -25,7 +25,7 @@ async fn check(State(token): State<Arc<Secret>>, request: Request, next: Next) -
     if carries(request.headers(), &token) {
         return next.run(request).await;
     }
-    let mut response = pps::error_response(&ServerError::Unauthorized);
+    let mut response = protocol::error_response(request.uri().path(), &ServerError::Unauthorized);
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
 }

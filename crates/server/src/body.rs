@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use encoding_rs::{Encoding, UTF_8};
-use flate2::read::MultiGzDecoder;
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use http_body_util::BodyExt;
 use portend_core::shortened;
 use tokio::time::Instant;
@@ -67,13 +67,23 @@ pub(crate) async fn gather(
 /// A body of which so much has come is taken to come as a whole.
 const LONG: usize = 1 << 20;
 
+/// How a body is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Packing {
+    /// Not at all.
+    Plain,
+    Gzip,
+    /// In the framing of zlib, as HTTP means the word.
+    Deflate,
+}
+
 /// A body with what its headers say about it.
 #[derive(Debug)]
 pub(crate) struct Payload {
     /// As received.
     pub(crate) bytes: Bytes,
-    /// Whether it is compressed.
-    pub(crate) gzip: bool,
+    /// How it is compressed.
+    pub(crate) packing: Packing,
     /// Its charset.
     pub(crate) charset: &'static Encoding,
     /// The most bytes it may have when decompressed.
@@ -99,7 +109,7 @@ impl Payload {
         };
         let text = text.map_err(|error| {
             let line = memchr::memchr_iter(b'\n', &self.bytes[..error.valid_up_to().min(self.bytes.len())]).count();
-            let place = if self.gzip { String::new() } else { format!(" (line {})", line + 1) };
+            let place = if self.packing != Packing::Plain { String::new() } else { format!(" (line {})", line + 1) };
             ServerError::BadBody(format!(
                 "the body is not valid UTF-8{place}: name its charset in Content-Type, as in 'text/csv; charset=latin1'"
             ))
@@ -115,13 +125,14 @@ impl Payload {
 
     /// The body without its compression.
     pub(crate) fn unpacked(&self) -> Result<Cow<'_, [u8]>, ServerError> {
-        if !self.gzip {
-            return Ok(Cow::Borrowed(&self.bytes));
-        }
+        let (name, source): (_, Box<dyn Read + '_>) = match self.packing {
+            Packing::Plain => return Ok(Cow::Borrowed(&self.bytes)),
+            Packing::Gzip => ("gzip", Box::new(MultiGzDecoder::new(&self.bytes[..]))),
+            Packing::Deflate => ("deflate", Box::new(ZlibDecoder::new(&self.bytes[..]))),
+        };
         let mut unpacked = Vec::new();
-        let mut source = MultiGzDecoder::new(&self.bytes[..]).take(self.limit as u64 + 1);
-        match source.read_to_end(&mut unpacked) {
-            Err(error) => Err(ServerError::BadBody(format!("the body is not valid gzip: {error}"))),
+        match source.take(self.limit as u64 + 1).read_to_end(&mut unpacked) {
+            Err(error) => Err(ServerError::BadBody(format!("the body is not valid {name}: {error}"))),
             Ok(_) if unpacked.len() > self.limit => {
                 Err(ServerError::TooLarge { limit: self.limit, unpacked: true })
             }
@@ -139,14 +150,16 @@ pub(crate) fn charset(label: Option<&str>) -> Result<&'static Encoding, ServerEr
     }
 }
 
-/// Whether the body is compressed with gzip; other encodings are refused.
-pub(crate) fn is_gzip(headers: &HeaderMap) -> Result<bool, ServerError> {
+/// How the headers say that the body is compressed; what is not read is refused.
+pub(crate) fn packing(headers: &HeaderMap) -> Result<Packing, ServerError> {
+    let is = |value: &str, names: [&str; 2]| names.iter().any(|name| value.eq_ignore_ascii_case(name));
     match headers.get(header::CONTENT_ENCODING).map(|v| v.to_str().unwrap_or("?")) {
-        None => Ok(false),
-        Some(value) if value.is_empty() || value.eq_ignore_ascii_case("identity") => Ok(false),
-        Some(value) if value.eq_ignore_ascii_case("gzip") || value.eq_ignore_ascii_case("x-gzip") => Ok(true),
+        None => Ok(Packing::Plain),
+        Some(value) if is(value, ["", "identity"]) => Ok(Packing::Plain),
+        Some(value) if is(value, ["gzip", "x-gzip"]) => Ok(Packing::Gzip),
+        Some(value) if value.eq_ignore_ascii_case("deflate") => Ok(Packing::Deflate),
         Some(value) => Err(ServerError::UnsupportedMediaType(format!(
-            "Content-Encoding '{}' is not read, only gzip is",
+            "Content-Encoding '{}' is not read, only gzip and deflate are",
             shortened(value)
         ))),
     }
@@ -161,7 +174,7 @@ mod tests {
     fn check(bytes: &[u8], gzip: bool, label: &str, expected: Result<&str, &str>) {
         let payload = Payload {
             bytes: Bytes::copy_from_slice(bytes),
-            gzip,
+            packing: if gzip { Packing::Gzip } else { Packing::Plain },
             charset: charset(Some(label)).unwrap(),
             limit: 100,
             room: Room::default(),

@@ -4,12 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use portend_model::package::Trust;
+use serde::Deserialize;
 
 /// The settings of a server, validated by whoever made them.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// A model file, a package, or a repository of sub-directories.
     pub path: PathBuf,
+    /// The model that is meant by requests that name none, where several are served.
+    pub default_model: Option<String>,
     /// The address to listen on, a name or an IP address.
     pub host: String,
     /// The port to listen on; 0 takes a free one.
@@ -36,6 +39,8 @@ pub struct Config {
     pub repository_ttl: Duration,
     /// Whether all models are loaded at the start; None: a single model is, those of a repository are not.
     pub preload: Option<bool>,
+    /// What is known of a single model beside its package; in a repository `config.yml` says it of each.
+    pub deployment: DeploymentSettings,
     /// The largest package that may be uploaded, in bytes.
     pub upload_limit: u64,
     /// Refuses uploads and deletes.
@@ -50,6 +55,44 @@ pub struct Config {
     pub body_rate: usize,
     /// Requests that may wait for a permit to score; further ones are answered 429.
     pub queue: usize,
+}
+
+/// What an operator says of one deployment.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub struct DeploymentSettings {
+    /// The id of the deployment elsewhere.
+    pub deployment_id: Option<String>,
+    /// Which column tells requests' rows apart.
+    pub association_id_settings: Option<AssociationIdSettings>,
+}
+
+/// Which column of a request tells its rows apart, so that outcomes can be joined to predictions.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct AssociationIdSettings {
+    /// The column.
+    pub column_name: String,
+    /// Whether rows may come without.
+    #[serde(default)]
+    pub allow_missing_values: bool,
+}
+
+impl DeploymentSettings {
+    /// These, and those of `others` that are not among them.
+    pub(crate) fn or(self, others: &Self) -> Self {
+        Self {
+            deployment_id: self.deployment_id.or_else(|| others.deployment_id.clone()),
+            association_id_settings: self
+                .association_id_settings
+                .or_else(|| others.association_id_settings.clone()),
+        }
+    }
+
+    /// The column that no row may come without.
+    pub(crate) fn required_column(&self) -> Option<&str> {
+        let settings =
+            self.association_id_settings.as_ref().filter(|settings| !settings.allow_missing_values);
+        settings.map(|settings| settings.column_name.as_str())
+    }
 }
 
 /// The form of the access log.
@@ -103,6 +146,7 @@ impl Config {
     pub fn new(path: PathBuf) -> Self {
         Self {
             path,
+            default_model: None,
             host: "127.0.0.1".to_owned(),
             port: 8080,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
@@ -116,6 +160,7 @@ impl Config {
             cache: CacheLimits { models: None, bytes: 4 << 30 },
             repository_ttl: Duration::from_secs(60),
             preload: None,
+            deployment: DeploymentSettings::default(),
             upload_limit: 4 << 30,
             read_only: false,
             token: None,

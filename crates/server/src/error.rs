@@ -34,7 +34,7 @@ pub(crate) enum ServerError {
         unpacked: bool,
     },
     /// An uploaded package is too large.
-    #[error("the package is larger than {} MiB", .limit >> 20)]
+    #[error("the package is larger than {}", size(*.limit))]
     UploadTooLarge {
         /// The limit in bytes.
         limit: u64,
@@ -67,6 +67,9 @@ pub(crate) enum ServerError {
     /// A parameter is wrong, or asks for what the model does not offer.
     #[error("{0}")]
     BadParameter(String),
+    /// Rows come without the association id that the operator wants of them.
+    #[error("{0}")]
+    AssociationId(String),
     /// The rows cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -90,9 +93,19 @@ pub(crate) enum ServerError {
         /// Why.
         reason: String,
     },
+    /// The model was taken out of service by request.
+    #[error("model '{0}' was unloaded: POST /v2/repository/models/{0}/load brings it back")]
+    Unloaded(String),
     /// A defect of ours.
     #[error("scoring failed; the server's log has the reason")]
     Internal,
+}
+
+/// A limit as an operator may have written it.
+fn size(bytes: u64) -> String {
+    let units = [("MiB", 1 << 20), ("KiB", 1_u64 << 10)];
+    let unit = units.iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit));
+    unit.map_or_else(|| format!("{bytes} bytes"), |(name, unit)| format!("{} {name}", bytes / unit))
 }
 
 impl ServerError {
@@ -112,8 +125,8 @@ impl ServerError {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::BadParameter(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Loading(_) | Self::LoadFailed { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BadParameter(_) | Self::AssociationId(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Loading(_) | Self::LoadFailed { .. } | Self::Unloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Overloaded(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal | Self::NotStored(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -123,6 +136,10 @@ impl ServerError {
                 | DataError::RaggedRow { .. }
                 | DataError::DuplicateColumn { .. }
                 | DataError::Nested { .. }
+                | DataError::ArrayWidth { .. }
+                | DataError::RowWidth { .. }
+                | DataError::ColumnLength { .. }
+                | DataError::NotText { .. }
                 | DataError::PassthroughMissing { .. } => StatusCode::BAD_REQUEST,
                 DataError::ColumnMissing { .. }
                 | DataError::ColumnCount { .. }

@@ -18,7 +18,7 @@ use crate::access_log::{AccessLog, Entry, method_and_path};
 use crate::admission::Admission;
 use crate::config::Config;
 use crate::error::ServerError;
-use crate::protocol::pps;
+use crate::protocol::{self, pps};
 use crate::repository::{Repository, StartError};
 use crate::request_id::{self, RequestId};
 use crate::score::Scorer;
@@ -58,13 +58,14 @@ impl App {
 
 /// All routes of a server. Whoever watches the process needs no token.
 fn routes(app: &Arc<App>) -> Router {
-    let routes = pps::routes()
-        .fallback(pps::unknown_route)
-        .method_not_allowed_fallback(pps::unknown_method)
+    let (guarded, health) = protocol::routes();
+    let guarded = guarded
+        .fallback(protocol::unknown_route)
+        .method_not_allowed_fallback(protocol::unknown_method)
         .with_state(Arc::clone(app));
-    let health = Router::new().route("/ping", get(ping)).route("/ready", get(ready));
-    let routes = access::with_token(routes, app.config.token.as_ref())
-        .merge(health.method_not_allowed_fallback(pps::unknown_method).with_state(Arc::clone(app)));
+    let health = health.route("/ping", get(ping)).route("/ready", get(ready));
+    let health = health.method_not_allowed_fallback(protocol::unknown_method).with_state(Arc::clone(app));
+    let routes = access::with_token(guarded, app.config.token.as_ref()).merge(health);
     access::with_origins(routes, &app.config.cors)
 }
 
@@ -95,8 +96,9 @@ impl HttpService {
         let (request, unread) = unread::watch(request);
         let mut response = match check_head(&request) {
             Err(error) => {
+                let path = request.uri().path().to_owned();
                 drop(request);
-                pps::error_response(&error)
+                protocol::error_response(&path, &error)
             }
             Ok(()) => match self.routes.oneshot(with_plain_path(request)).await {
                 Ok(response) => response,

@@ -18,10 +18,13 @@ mod repository;
 mod request_id;
 mod score;
 mod stall;
+mod statistics;
 mod tls;
 mod unread;
 
-pub use config::{AccessLogFormat, CacheLimits, Config, Secret, TlsConfig};
+pub use config::{
+    AccessLogFormat, AssociationIdSettings, CacheLimits, Config, DeploymentSettings, Secret, TlsConfig,
+};
 pub use http::{App, HttpService};
 pub use listen::{End, Server};
 pub use repository::StartError;

@@ -53,6 +53,11 @@ impl Server {
         if self.opening.tls.is_some() { "https" } else { "http" }
     }
 
+    /// Whether packages can be uploaded to it.
+    pub fn takes_uploads(&self) -> bool {
+        self.app.repository.takes_uploads()
+    }
+
     /// The address that connections go to.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()

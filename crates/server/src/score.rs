@@ -1,42 +1,82 @@
 //! The one scoring path of all protocols: decode, predict, encode. A small request is scored on the thread that
 //! read it, because a hop costs more than the work; a large one is cut into parts over the scoring threads.
 
+use std::mem;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
+use axum::http::HeaderMap;
 use bytes::Bytes;
 use portend_model::frame::Frame;
+use portend_model::runtime::Output;
 use portend_model::{Model, Predictions};
 use rayon::prelude::*;
 use tokio::sync::oneshot;
 
 use crate::admission::{Admission, Room};
 use crate::error::ServerError;
+use crate::repository::Ready;
+use crate::statistics::Spent;
 
-/// What a protocol brings to one request: how its bytes become frames, and predictions its bytes.
+/// What a protocol brings to one request: how its bytes become frames, and what will write the answer.
 /// It never scores; nothing here knows what the bytes look like.
-pub(crate) trait Exchange: Send + Sync + 'static {
+pub(crate) trait Exchange: Send + 'static {
+    /// What writes the answer.
+    type Encoder: Encoder;
+
     /// The request's size in bytes and about how many rows it holds; None when that cannot be told cheaply, and the
     /// request is then scored on the scoring threads.
-    fn size(&self) -> Option<(usize, usize)>;
+    fn size(&self, model: &Model) -> Option<(usize, usize)>;
 
-    /// Decodes the request into at most `parts` frames. With more than one part, this runs on a scoring thread.
-    fn decode(&self, model: &Model, parts: usize) -> Result<Vec<Frame>, ServerError>;
-
-    /// About how many bytes a row of the answer takes, beside the text of cells that it repeats: what the answer is
-    /// bounded by, and the room that is made for it.
-    fn row_bytes(&self, model: &Model, first: &Frame) -> usize;
-
-    /// Writes what stands before the first row.
-    fn encode_head(&self, model: &Model, first: &Frame, out: &mut Vec<u8>);
-
-    /// Writes rows of a frame; the first of them is row `row_id` of the request.
-    fn encode_rows(&self, model: &Model, rows: &Block<'_>, predictions: &Predictions, out: &mut Vec<u8>);
-
-    /// Writes what stands after the last row.
-    fn encode_tail(&self, out: &mut Vec<u8>);
+    /// Decodes the request into at most `parts` frames, and says how it wants to be answered. With more than one part,
+    /// this runs on a scoring thread.
+    fn decode(self, model: &Model, parts: usize) -> Result<(Vec<Frame>, Self::Encoder), ServerError>;
 }
+
+/// How predictions become the bytes of an answer. Rows are written in blocks, side by side. An answer that tells all of
+/// one output before the next one has a section for each: every block writes its rows of all sections.
+pub(crate) trait Encoder: Sync {
+    /// What is computed of each row.
+    fn outputs(&self) -> &[Output] {
+        &[Output::Prediction]
+    }
+
+    /// The number of sections.
+    fn sections(&self) -> usize {
+        1
+    }
+
+    /// About how many bytes a row takes in a section, beside the text of cells that it repeats: what the answer is
+    /// bounded by, and the room that is made for it.
+    fn row_bytes(&self, model: &Model, first: &Frame, section: usize) -> usize;
+
+    /// Writes what stands before the first row of the first section.
+    fn head(&self, _model: &Model, _first: &Frame, _out: &mut Vec<u8>) {}
+
+    /// Writes rows of a frame to each section; `scores` has them for each of the outputs.
+    fn rows(&self, model: &Model, rows: &Block<'_>, scores: &[Predictions], out: &mut [Vec<u8>]);
+
+    /// Writes what stands after the last row of the last section.
+    fn tail(&self, _out: &mut Vec<u8>) {}
+
+    /// Joins the sections of `rows` rows, each the chunks of its blocks in order, to the body, and adds the headers that
+    /// go with it.
+    fn assemble(
+        &self,
+        _model: &Model,
+        _rows: usize,
+        sections: Sections,
+        _headers: &mut HeaderMap,
+    ) -> Vec<Vec<u8>> {
+        sections.into_iter().flatten().collect()
+    }
+}
+
+/// The encoded chunks of each section.
+pub(crate) type Sections = Vec<Vec<Vec<u8>>>;
 
 /// Rows of a frame that are scored and encoded together.
 pub(crate) struct Block<'f> {
@@ -52,6 +92,8 @@ pub(crate) struct Block<'f> {
 pub(crate) struct Answer {
     /// The bytes in order.
     pub(crate) chunks: Vec<Bytes>,
+    /// Headers that tell of them.
+    pub(crate) headers: HeaderMap,
     /// What it holds of the budget of answers, to be kept until it is read.
     pub(crate) room: Room,
 }
@@ -96,26 +138,55 @@ impl Scorer {
     pub(crate) async fn answer(
         &self,
         admission: &Admission,
-        model: Arc<Model>,
+        ready: &Ready,
         exchange: impl Exchange,
     ) -> Result<Answer, ServerError> {
+        let start = Instant::now();
+        let scored = self.scored(admission, Arc::clone(&ready.model), exchange, start).await;
+        let statistics = &ready.deployment.statistics;
+        match scored {
+            Ok(Scored { answer, rows, spent }) => {
+                statistics.add(rows, start.elapsed(), &spent);
+                answer.with_room(admission)
+            }
+            Err(error) => {
+                statistics.add_failure(start.elapsed());
+                Err(error)
+            }
+        }
+    }
+
+    async fn scored(
+        &self,
+        admission: &Admission,
+        model: Arc<Model>,
+        exchange: impl Exchange,
+        start: Instant,
+    ) -> Result<Scored, ServerError> {
         let permit = admission.permit().await?;
-        let small = exchange.size().is_some_and(|(bytes, rows)| {
+        let small = exchange.size(&model).is_some_and(|(bytes, rows)| {
             let work = rows as f64 * model.row_cost() + bytes as f64 * BYTE_NANOSECONDS;
             bytes <= SMALL_BYTES && work <= SMALL_NANOSECONDS
         });
         if small {
-            return guarded(|| run(&model, &exchange, 1))?.with_room(admission);
+            return guarded(|| run(&model, exchange, 1, start));
         }
         let (send, receive) = oneshot::channel();
         let parts = self.threads.current_num_threads();
         self.threads.spawn(move || {
-            let answer = guarded(|| run(&model, &exchange, parts));
+            let scored = guarded(|| run(&model, exchange, parts, start));
             drop(permit); // not before: the work goes on when the client is gone
-            _ = send.send(answer);
+            _ = send.send(scored);
         });
-        receive.await.unwrap_or(Err(ServerError::Internal))?.with_room(admission)
+        receive.await.unwrap_or(Err(ServerError::Internal))
     }
+}
+
+/// An answer, and what it took.
+struct Scored {
+    answer: Answer,
+    rows: usize,
+    spent: Spent,
 }
 
 /// A panic is a defect of ours, and this request's alone.
@@ -124,38 +195,116 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, ServerError>) -> Result<T, Server
 }
 
 /// All rows are decoded before any is scored, so that a bad last row is an error and never half an answer.
-fn run(model: &Model, exchange: &impl Exchange, parts: usize) -> Result<Answer, ServerError> {
-    let frames = exchange.decode(model, parts)?;
+fn run<E: Exchange>(model: &Model, exchange: E, parts: usize, start: Instant) -> Result<Scored, ServerError> {
+    let queue = start.elapsed();
+    let (frames, encoder) = exchange.decode(model, parts)?;
+    let decode = start.elapsed().saturating_sub(queue);
     let rows: usize = frames.iter().map(Frame::rows).sum();
-    let row_bytes = frames.first().map_or(0, |first| exchange.row_bytes(model, first));
-    if rows.saturating_mul(row_bytes) > ANSWER_LIMIT {
+    let sections = 0..encoder.sections();
+    let row_bytes = |section| frames.first().map_or(0, |first| encoder.row_bytes(model, first, section));
+    let row_bytes: Vec<usize> = sections.map(row_bytes).collect();
+    if rows.saturating_mul(row_bytes.iter().sum()) > ANSWER_LIMIT {
         return Err(ServerError::AnswerTooLarge { limit: ANSWER_LIMIT });
     }
-    let blocks = blocks(&frames, (BLOCK_VALUES / model.target.width()).clamp(1, BLOCK_ROWS));
-    let room = |block: &Block<'_>| block.rows.len() * row_bytes;
-    let mut head = Vec::with_capacity(blocks.first().map_or(0, room) + 64);
-    if let Some(first) = frames.first() {
-        exchange.encode_head(model, first, &mut head);
-    }
-    let encode = |block: &Block<'_>, out: &mut Vec<u8>| {
-        let predictions = model.predict(block.frame, block.rows.clone());
-        exchange.encode_rows(model, block, &predictions, out);
+    let work = Work {
+        model,
+        encoder: &encoder,
+        row_bytes,
+        predict: Nanoseconds::default(),
+        encode: Nanoseconds::default(),
     };
-    let mut chunks: Vec<Vec<u8>> = if parts > 1 && blocks.len() > 1 {
-        let encoded = blocks.par_iter().map(|block| {
-            let mut out = Vec::with_capacity(room(block));
-            encode(block, &mut out);
-            out
-        });
-        std::iter::once(head).chain(encoded.collect::<Vec<_>>()).collect()
-    } else {
-        blocks.iter().for_each(|block| encode(block, &mut head));
-        vec![head]
-    };
-    if let Some(last) = chunks.last_mut() {
-        exchange.encode_tail(last);
+    let encoded = work.encoded(&frames, parts);
+    let end = Instant::now();
+    let mut headers = HeaderMap::new();
+    let chunks = joined(encoder.assemble(model, rows, transposed(encoded), &mut headers));
+    let chunks = chunks.into_iter().map(Bytes::from).collect();
+    let (predict, encode) = (work.predict.get(), work.encode.get() + end.elapsed());
+    let answer = Answer { chunks, headers, room: Room::default() };
+    Ok(Scored { answer, rows, spent: Spent { queue, decode, predict, encode } })
+}
+
+/// What all blocks of one answer share.
+struct Work<'w, E> {
+    model: &'w Model,
+    encoder: &'w E,
+    /// Of each section.
+    row_bytes: Vec<usize>,
+    predict: Nanoseconds,
+    encode: Nanoseconds,
+}
+
+/// Time that several threads spend.
+#[derive(Debug, Default)]
+struct Nanoseconds(AtomicU64);
+
+impl Nanoseconds {
+    fn add(&self, time: Duration) {
+        self.0.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
-    Ok(Answer { chunks: chunks.into_iter().map(Bytes::from).collect(), room: Room::default() })
+
+    fn get(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl<E: Encoder> Work<'_, E> {
+    /// The sections of each block, of which a small request has one.
+    fn encoded(&self, frames: &[Frame], parts: usize) -> Vec<Vec<Vec<u8>>> {
+        let width: usize = self.encoder.outputs().iter().map(|output| self.model.width(*output)).sum();
+        let blocks = blocks(frames, (BLOCK_VALUES / width.max(1)).clamp(1, BLOCK_ROWS));
+        let mut first = self.room(blocks.first().map_or(0, |block| block.rows.len()));
+        if let (Some(frame), Some(out)) = (frames.first(), first.first_mut()) {
+            self.encoder.head(self.model, frame, out);
+        }
+        let mut encoded: Vec<_> = if parts > 1 && blocks.len() > 1 {
+            let others = blocks.par_iter().map(|block| {
+                let mut out = self.room(block.rows.len());
+                self.block(block, &mut out);
+                out
+            });
+            std::iter::once(first).chain(others.collect::<Vec<_>>()).collect()
+        } else {
+            blocks.iter().for_each(|block| self.block(block, &mut first));
+            vec![first]
+        };
+        if let Some(last) = encoded.last_mut().and_then(|sections| sections.last_mut()) {
+            self.encoder.tail(last);
+        }
+        encoded
+    }
+
+    fn block(&self, block: &Block<'_>, out: &mut [Vec<u8>]) {
+        let start = Instant::now();
+        let scores = self.model.score_all(block.frame, block.rows.clone(), self.encoder.outputs());
+        let scored = Instant::now();
+        self.encoder.rows(self.model, block, &scores, out);
+        self.predict.add(scored - start);
+        self.encode.add(scored.elapsed());
+    }
+
+    /// A buffer for each section of so many rows.
+    fn room(&self, rows: usize) -> Vec<Vec<u8>> {
+        self.row_bytes.iter().map(|bytes| Vec::with_capacity(rows * bytes + 64)).collect()
+    }
+}
+
+/// From the sections of each block to the blocks of each section.
+fn transposed(mut blocks: Vec<Vec<Vec<u8>>>) -> Sections {
+    let sections = blocks.first().map_or(0, Vec::len);
+    (0..sections)
+        .map(|section| blocks.iter_mut().map(|block| mem::take(&mut block[section])).collect())
+        .collect()
+}
+
+/// Small answers go out as one chunk: to send each of theirs costs more than to join them.
+fn joined(mut chunks: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    const SMALL: usize = 64 << 10;
+    chunks.retain(|chunk| !chunk.is_empty());
+    let length: usize = chunks.iter().map(Vec::len).sum();
+    if chunks.len() < 2 || length > SMALL {
+        return chunks;
+    }
+    vec![chunks.concat()]
 }
 
 fn blocks(frames: &[Frame], most_rows: usize) -> Vec<Block<'_>> {

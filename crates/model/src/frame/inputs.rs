@@ -130,6 +130,14 @@ impl Input {
         };
         Self { name: feature.name.clone(), required: feature.required, kind }
     }
+
+    /// What the model reads for a number: itself, or the code of the level that it is.
+    pub(super) fn of_number(&self, number: f64) -> f64 {
+        match &self.kind {
+            InputKind::Number => number,
+            InputKind::Level(levels) => levels.code_of_number(number),
+        }
+    }
 }
 
 /// The levels of a categorical input with their codes.

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{Frame, InputKind, Inputs, Keep, Matching, Precision, Real, Table, TextCell, TextColumn};
+use super::{Frame, Inputs, Keep, Matching, Precision, Real, Table, TextCell, TextColumn};
 use crate::error::DataError;
 
 /// Decodes `text` into one frame with its rows in order.
@@ -175,10 +175,7 @@ impl<'a, T: Real> Rows<'a, T> {
             Value::Integer(value) => value as f64,
             Value::Number(value) => value,
         };
-        match &self.inputs.columns()[input].kind {
-            InputKind::Number => Ok(number),
-            InputKind::Level(levels) => Ok(levels.code_of_number(number)),
-        }
+        Ok(self.inputs.columns()[input].of_number(number))
     }
 
     fn fail<E: de::Error>(&self, error: DataError) -> E {

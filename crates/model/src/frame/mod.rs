@@ -1,12 +1,16 @@
 //! A frame: the rows of one request as columns of numbers, in the precision that the runtime reads.
-//! CSV and JSON are decoded into it by the two files below; protocols never see how.
+//! CSV and JSON records are decoded into it by two files below, typed values by `columns.rs` and `array.rs`; protocols
+//! never see how.
 
+pub mod array;
+mod columns;
 pub mod csv;
 mod inputs;
 pub mod json;
 pub mod number;
 mod text;
 
+pub use columns::{Columns, Place, Value};
 pub(crate) use inputs::underscored;
 pub use inputs::{Input, InputKind, Inputs, Levels, Matching};
 pub use text::{TextCell, TextColumn};
@@ -146,6 +150,7 @@ impl Keep {
 }
 
 /// A table under construction: cells start as missing.
+#[derive(Debug)]
 struct Table<T> {
     values: Vec<T>,
     stride: usize,
@@ -165,6 +170,11 @@ impl<T: Real> Table<T> {
             return Ok(());
         }
         Err(DataError::TooManyRows { limit_mib: TABLE_LIMIT_MIB })
+    }
+
+    /// The cells of a column.
+    fn column(&mut self, column: usize) -> &mut [T] {
+        &mut self.values[column * self.stride..][..self.stride]
     }
 
     fn set(&mut self, row: usize, column: usize, value: f64) {

@@ -38,6 +38,11 @@ pub trait Runtime: Send + Sync {
     /// Rows outside the frame, or a frame of the other precision, are a defect of the caller.
     fn score(&self, frame: &Frame, rows: Range<usize>, output: Output) -> Predictions;
 
+    /// Several outputs of the same rows, in the order of `outputs`; what they share is computed once.
+    fn score_all(&self, frame: &Frame, rows: Range<usize>, outputs: &[Output]) -> Vec<Predictions> {
+        outputs.iter().map(|output| self.score(frame, rows.clone(), *output)).collect()
+    }
+
     /// About how many nanoseconds a row takes on one core: decides whether a request is worth splitting.
     fn row_cost(&self) -> f64;
 

@@ -1,7 +1,7 @@
 //! What settings write to, one after the other, and what no setting can know for itself: which of them need one
 //! another, and which exclude one another.
 
-use portend_server::{Config, Secret, TlsConfig};
+use portend_server::{AssociationIdSettings, Config, Secret, TlsConfig};
 
 use super::form;
 use super::values::Value;
@@ -16,6 +16,8 @@ pub(crate) struct Draft {
     pub(crate) token_file: Option<String>,
     pub(crate) monitoring: bool,
     pub(crate) agent: bool,
+    pub(crate) association_id_column: Option<String>,
+    pub(crate) allow_missing_ids: bool,
 }
 
 impl Draft {
@@ -33,6 +35,8 @@ impl Draft {
             token_file: None,
             monitoring: false,
             agent: false,
+            association_id_column: None,
+            allow_missing_ids: false,
         }
     }
 
@@ -43,6 +47,9 @@ impl Draft {
         set: &dyn Fn(&str) -> Option<String>,
         read: impl Fn(&str) -> Result<String, String>,
     ) -> Vec<String> {
+        let ids =
+            |column_name| AssociationIdSettings { column_name, allow_missing_values: self.allow_missing_ids };
+        self.config.deployment.association_id_settings = self.association_id_column.take().map(ids);
         // the server looks at the texts
         self.config.tls = self.tls_enabled.then(|| self.tls.clone());
         let token = self.take_token(set, read).err();

@@ -40,6 +40,19 @@ pub(crate) struct Effective {
     entries: Vec<Entry>,
     /// Lines that the operator should see.
     pub(crate) notices: Vec<String>,
+    /// A line for the operator of a server that takes uploads.
+    pub(crate) open: Option<String>,
+}
+
+impl Effective {
+    /// Where these settings were set, as far as they were; a path that was typed speaks for itself.
+    pub(crate) fn places(&self, names: &[&str]) -> String {
+        let typed = Origin::Flag("PATH".to_owned());
+        let named = self.entries.iter().filter(|entry| names.contains(&entry.setting.name));
+        let set =
+            named.map(|entry| &entry.origin).filter(|origin| ![&Origin::Default, &typed].contains(origin));
+        set.map(Origin::to_string).collect::<Vec<_>>().join(", ")
+    }
 }
 
 struct Entry {
@@ -83,7 +96,8 @@ pub(crate) fn resolve(
     let place = |entry: &Entry| settings().position(|setting| setting.name == entry.setting.name);
     entries.sort_by_key(place);
     let notices = notices(&draft, sources, &entries);
-    Ok(Effective { config: draft.config, trust: draft.trust, entries, notices })
+    let open = open_to_all(&draft.config);
+    Ok(Effective { config: draft.config, trust: draft.trust, entries, notices, open })
 }
 
 fn apply(setting: &Setting, given: &Given, origin: &Origin, draft: &mut Draft) -> Result<Value, String> {
@@ -125,18 +139,10 @@ fn default(setting: &Setting, draft: &mut Draft) -> Option<Value> {
 }
 
 fn notices(draft: &Draft, sources: &Sources, entries: &[Entry]) -> Vec<String> {
-    let config = &draft.config;
     let mut lines = Vec::new();
     let unknown = sources.unknown();
     if !unknown.is_empty() {
         lines.push(format!("warning: there are no such settings, they are ignored: {}", unknown.join(", ")));
-    }
-    if !is_loopback(&config.host) && !config.read_only && config.token.is_none() {
-        lines.push(format!(
-            "warning: whoever reaches {} may score, upload and delete models: set a token (PORTEND_TOKEN, \
-             --token-file) or --read-only",
-            config.host
-        ));
     }
     if draft.monitoring {
         lines.push(
@@ -156,6 +162,18 @@ fn notices(draft: &Draft, sources: &Sources, entries: &[Entry]) -> Vec<String> {
     });
     lines.extend(ignored.map(|entry| format!("{} has no meaning here and is ignored", entry.origin)));
     lines
+}
+
+/// What is dangerous where packages can be uploaded.
+fn open_to_all(config: &Config) -> Option<String> {
+    let open = !is_loopback(&config.host) && !config.read_only && config.token.is_none();
+    open.then(|| {
+        format!(
+            "warning: whoever reaches {} may score, upload and delete models: set a token (PORTEND_TOKEN, \
+             --token-file) or --read-only",
+            config.host
+        )
+    })
 }
 
 fn is_loopback(host: &str) -> bool {

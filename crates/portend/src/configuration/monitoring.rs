@@ -1,5 +1,5 @@
-//! Rows of the table for what has no effect yet, or never will: the variables of monitoring and its agent, and two
-//! that only make sense in another product. They are checked where they have a form, so that a container that is
+//! Rows of the table for the variables of monitoring and its agent, most of which have no effect yet, and for two that
+//! only make sense in another product. They are checked where they have a form, so that a container that is
 //! moved here starts as it is.
 
 use super::form::{self, Form};
@@ -68,8 +68,8 @@ pub(crate) const MONITORING: [Setting; 16] = [
     variable(
         "mlops-deployment-id",
         &["MLOPS_DEPLOYMENT_ID"],
-        text(form::TEXT),
-        "The deployment of a single model",
+        Kind::Text { form: form::TEXT, set: |draft, id| draft.config.deployment.deployment_id = Some(id) },
+        "The deployment of a single model, told as deploymentId; in a repository config.yml says it of each",
         "5fc92906ad764dde6c3264fa",
     ),
     variable(
@@ -82,15 +82,15 @@ pub(crate) const MONITORING: [Setting; 16] = [
     variable(
         "mlops-association-id-column",
         &["MLOPS_ASSOCIATION_ID_COLUMN"],
-        text(form::TEXT),
-        "The column that later joins predictions to what came true",
+        Kind::Text { form: form::TEXT, set: |draft, column| draft.association_id_column = Some(column) },
+        "The column whose ids join a single model's predictions to what comes true; rows without one are refused",
         "id",
     ),
     variable(
         "mlops-association-id-allow-missing-values",
         &["MLOPS_ASSOCIATION_ID_ALLOW_MISSING_VALUES"],
-        TRUTH,
-        "Whether cells of that column may be missing",
+        Kind::Boolean(|draft, allow| draft.allow_missing_ids = allow),
+        "Whether a request may come without that column, or with empty cells in it",
         "false",
     ),
     variable(

@@ -78,7 +78,7 @@ fn plain_path(text: &str) -> PathBuf {
     Path::new(text).components().collect()
 }
 
-const MODELS: [Setting; 6] = [
+const MODELS: [Setting; 7] = [
     Setting {
         name: "path",
         reach: Reach::Positional,
@@ -99,6 +99,16 @@ const MODELS: [Setting; 6] = [
         secret: false,
         sentence: "The target's name in answers, for model files without a package",
         example: "churn",
+    },
+    Setting {
+        name: "default-model",
+        reach: Reach::Flag("ID"),
+        variables: &["PORTEND_DEFAULT_MODEL"],
+        kind: Kind::Text { form: form::TEXT, set: |draft, id| draft.config.default_model = Some(id) },
+        default: Unset::Nothing,
+        secret: false,
+        sentence: "The model that is meant by requests that name none, where several are served",
+        example: "fraud",
     },
     Setting {
         name: "preload",
@@ -326,7 +336,7 @@ const ACCESS: [Setting; 4] = [
         kind: Kind::Boolean(|draft, on| draft.config.read_only = on),
         default: Unset::Is("false"),
         secret: false,
-        sentence: "Refuse to upload and to delete packages",
+        sentence: "Refuse to upload and to delete packages, and to load and unload models",
         example: "true",
     },
     Setting {

@@ -188,10 +188,10 @@ fn bad_encodings() -> Vec<Case> {
         ),
         headed(&CSV_GZIP, "", 400, "the body is not valid gzip: unexpected end of file"),
         headed(&["Content-Type: text/csv", "Content-Encoding: br"], good.as_bytes(), 415, {
-            "Content-Encoding 'br' is not read, only gzip is"
+            "Content-Encoding 'br' is not read, only gzip and deflate are"
         }),
         headed(&["Content-Type: text/csv", &format!("Content-Encoding: {long}")], good.as_bytes(), 415, {
-            format!("Content-Encoding '{}…' is not read, only gzip is", &long[..40])
+            format!("Content-Encoding '{}…' is not read, only gzip and deflate are", &long[..40])
         }),
         headed(
             &["Content-Type: text/csv; charset=klingon"],

@@ -133,7 +133,7 @@ fn settings_that_cannot_be_used_are_named() {
     let address = taken.local_addr().unwrap();
     let done = portend().arg("serve").arg(&fraud).args(["--port", &address.port().to_string()]).output();
     check_ended(&done.unwrap(), &fraud, 1, {
-        format!("portend: cannot listen on {address}: Address already in use (os error 98)")
+        format!("portend: --port: cannot listen on {address}: Address already in use (os error 98)")
     });
     let done = portend().args(["serve", "--prot", "1"]).output().unwrap();
     assert_eq!(done.status.code(), Some(2), "{}", String::from_utf8_lossy(&done.stderr));

@@ -71,6 +71,7 @@ fn of_the_data_plane() -> Vec<Row> {
         ("PREDICTION_API_TLS_CIPHERS", "A:B", "tls-ciphers", json!("A:B"), None),
         ("PREDICTION_API_RPC_DUAL_COMPUTE_ENABLED", "1", "rpc-dual-compute-enabled", json!(true), Some("2")),
         ("PYTHON3_SERVICES", "n", "python3-services", json!(false), Some("3")),
+        ("PORTEND_DEFAULT_MODEL", "fraud", "default-model", json!("fraud"), None),
         ("PORTEND_TARGET", "churn", "target", json!("churn"), None),
         ("PORTEND_CACHE_BYTES", "2GiB", "cache-bytes", json!(2_u64 << 30), Some("2G")),
         ("PORTEND_HOST", "::1", "host", json!("::1"), Some("localhost:80")),
@@ -224,6 +225,33 @@ fn the_first_of_five_sources_wins() {
     check(&[], &[], json!({"value": 2, "origin": "portend.toml", "key": "workers"}));
 }
 
+/// Lays out the files below directories of a program's own, where that is possible, and then runs it.
+const ELSEWHERE: &str = "set -e; mount -t tmpfs tmpfs /opt; mount -t tmpfs tmpfs /etc; mkdir /opt/ml /etc/portend; \
+                         echo PREDICTION_API_WORKERS=4 > /opt/ml/config; \
+                         echo PORTEND_QUEUE=4 >> /opt/ml/config; \
+                         printf 'workers = 3\nqueue = 3\nport = 3\n' > /etc/portend/portend.toml; exec \"$@\"";
+
+#[test]
+fn files_of_settings_are_found_where_they_belong() {
+    let can = Command::new("unshare").args(["-rm", "mount", "-t", "tmpfs", "tmpfs", "/opt"]).output();
+    if !can.is_ok_and(|done| done.status.success()) {
+        println!("!!!!!!!! LEFT OUT: default places of files, because nothing may be mounted here !!!!!!!!");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let found = || {
+        let mut command = Command::new("unshare");
+        command.args(["-rm", "sh", "-c", ELSEWHERE, "sh", env!("CARGO_BIN_EXE_portend"), "serve"]);
+        command.arg("--print-config=json").current_dir(&folder).env_remove("PORTEND_ENVIRONMENT_FILE");
+        command.env("PREDICTION_API_WORKERS", "5");
+        let found = printed(command);
+        ["workers", "queue", "port"].map(|name| found[name]["origin"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(found(), ["environment", "/opt/ml/config", "/etc/portend/portend.toml"]);
+    fs::write(folder.path().join("portend.toml"), "port = 2\n").unwrap();
+    assert_eq!(found(), ["environment", "/opt/ml/config", "portend.toml"]);
+}
+
 #[test]
 fn files_of_settings_that_cannot_be_used_are_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -339,6 +367,14 @@ fn what_is_open_unknown_ignored_or_not_there_yet_is_said_once_at_the_start() {
             "WARNING: PREDICTION_API_MONITORING_ENABLED is true, but predictions are NOT recorded: monitoring records are \
          not yet spooled"
         ]
+    );
+    assert_eq!(
+        log(&[], &[("MONITORING_AGENT", "yes")]),
+        ["WARNING: MONITORING_AGENT is true, but there is no agent yet: nothing is reported"]
+    );
+    assert_eq!(
+        log(&[], &[("PREDICTION_API_RPC_DUAL_COMPUTE_ENABLED", "0")]),
+        ["PREDICTION_API_RPC_DUAL_COMPUTE_ENABLED has no meaning here and is ignored"]
     );
     assert_eq!(
         log(&[], &[("PYTHON3_SERVICES", "true")]),

@@ -28,6 +28,12 @@ impl Connection {
         Ok(Self(BufReader::new(stream)))
     }
 
+    /// Waits longer for answers: where so many clients ask at once, each of them waits for the disk.
+    pub(crate) fn patient(self) -> Self {
+        self.0.get_ref().set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        self
+    }
+
     /// Sends a request with a body of told length (GET without a body tells none) and reads the answer.
     pub(crate) fn ask(&mut self, method: &str, target: &str, headers: &[&str], body: &[u8]) -> Answer {
         let length = format!("Content-Length: {}", body.len());

@@ -4,12 +4,15 @@
 
 mod access;
 mod arrows;
+mod association_ids;
 mod bad_inputs;
 mod cache;
 mod command_line;
 mod configuration;
 mod connection;
+mod crowd;
 mod documents;
+mod effects;
 mod https;
 mod image_build;
 mod image_registry;
@@ -29,6 +32,8 @@ mod reload;
 mod running_server;
 mod scenarios;
 mod uploads;
+mod v2;
+mod v2_refusals;
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -142,6 +142,13 @@ impl RunningServer {
         self.memory_kib("VmHWM:")
     }
 
+    /// How many of its threads have names that begin so.
+    pub(crate) fn threads(&self, start: &str) -> usize {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let names = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")));
+        names.filter(|name| name.as_ref().is_ok_and(|name| name.starts_with(start))).count()
+    }
+
     fn memory_kib(&self, what: &str) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix(what))?;

@@ -6,7 +6,6 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -127,6 +126,18 @@ fn an_upload_replaces_the_package_whatever_either_is_called() {
 }
 
 #[test]
+fn the_limit_of_other_bodies_does_not_hold_for_packages() {
+    let folder = stumps(&[("a/m.txt", 1.0)]);
+    let mut command = serve_with(folder.path(), &[]);
+    command.env("PORTEND_BODY_LIMIT", "1MiB").env("PORTEND_BODIES_LIMIT", "1MiB");
+    let server = RunningServer::start(command);
+    let large = stump(2.0, 2.0) + &"\n".repeat(3 << 20);
+    assert_eq!(post(&server, "a", &[], large.as_bytes()).status, 200);
+    assert_eq!(predict(&server, "a"), Ok(2.0));
+    server.stop();
+}
+
+#[test]
 fn a_package_directory_is_replaced_and_deleted_as_a_whole() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("a");
@@ -197,6 +208,10 @@ fn an_upload_that_breaks_off_leaves_nothing() {
     // another server that starts meanwhile leaves them alone
     RunningServer::start(serve_with(folder.path(), &[])).stop();
     assert_eq!(files(folder.path()).matches("/upload").count(), 2);
+    // and so does a delete, which is not kept waiting
+    assert_eq!((delete(&server, "a"), predict(&server, "a")), (204, Err(404)));
+    assert_eq!(files(folder.path()).matches("/upload").count(), 2);
+    fs::write(folder.path().join("a/m.txt"), stump(1.0, 1.0)).unwrap();
     drop(streams);
     wait_for("their end", || (files(folder.path()) == "a/m.txt").then_some(()));
     server.stop();
@@ -291,88 +306,6 @@ fn a_full_disk_and_a_read_only_one_are_told_and_nothing_is_left() {
         assert_eq!(small, if read_only.is_empty() { 201 } else { 403 });
         server.stop();
     }
-}
-
-/// How long the random work takes: a few seconds, or as many as `PORTEND_LONG_TESTS` says.
-fn duration() -> Duration {
-    let told = std::env::var("PORTEND_LONG_TESTS").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs(told.unwrap_or(3))
-}
-
-#[test]
-fn every_answer_is_that_of_a_package_that_was_there_during_the_request() {
-    const IDS: usize = 20;
-    let folder = stumps(&[("keep/m.txt", -1.0)]);
-    let settings = [("SCORING_MODEL_CACHE_MAXSIZE", "5"), ("DEPLOYED_MODEL_RESOLVER_CACHE_TTL_SEC", "0")];
-    let server = RunningServer::start(serve_with(folder.path(), &settings));
-    // what the one writer of an id last began and last ended: 0 for deleted, else the value of the package
-    let began: Vec<AtomicUsize> = (0..IDS).map(|_| AtomicUsize::new(0)).collect();
-    let ended: Vec<AtomicUsize> = (0..IDS).map(|_| AtomicUsize::new(0)).collect();
-    let over = AtomicBool::new(false);
-    let counts = [const { AtomicUsize::new(0) }; 3];
-    let count = |what: usize| _ = counts[what].fetch_add(1, Ordering::Relaxed);
-    std::thread::scope(|scope| {
-        for writer in 0..4 {
-            let (server, began, ended, over) = (&server, &began, &ended, &over);
-            scope.spawn(move || {
-                let mut connection = server.connect();
-                for round in (1..).take_while(|_| !over.load(Ordering::Relaxed)) {
-                    let id = writer + 4 * (round * 7 % (IDS / 4));
-                    let target = format!("/deployments/m{id}");
-                    if round % 4 == 0 {
-                        let is_there = ended[id].load(Ordering::SeqCst) % 2 == 1;
-                        began[id].fetch_add(usize::from(is_there), Ordering::SeqCst);
-                        let status = connection.ask("DELETE", &target, &[], b"").status;
-                        assert_eq!(status, if is_there { 204 } else { 404 });
-                    } else {
-                        // odd numbers are packages, even ones their absence
-                        let now = ended[id].load(Ordering::SeqCst);
-                        began[id].store(now + 2 - (now + 1) % 2, Ordering::SeqCst);
-                        let value = began[id].load(Ordering::SeqCst) as f64;
-                        let name =
-                            format!("Content-Disposition: attachment; filename=\"m{}.txt\"", round % 3);
-                        let answer =
-                            connection.ask("POST", &target, &[&name], stump(value, value).as_bytes());
-                        assert_eq!(answer.status, if now % 2 == 1 { 200 } else { 201 }, "{}", answer.text());
-                    }
-                    ended[id].store(began[id].load(Ordering::SeqCst), Ordering::SeqCst);
-                    count(0);
-                }
-            });
-        }
-        for reader in 0..4 {
-            let (server, began, ended, over) = (&server, &began, &ended, &over);
-            scope.spawn(move || {
-                let mut connection = server.connect();
-                for round in (reader..).take_while(|_| !over.load(Ordering::Relaxed)) {
-                    let id = round * 13 % IDS;
-                    let first = ended[id].load(Ordering::SeqCst);
-                    let target = format!("/deployments/m{id}/predictions");
-                    let answer = connection.ask("POST", &target, &["Content-Type: text/csv"], b"x\n1\n");
-                    let last = began[id].load(Ordering::SeqCst);
-                    match predicted(&answer) {
-                        Ok(value) => {
-                            let value = value as usize;
-                            assert!((first..=last).contains(&value), "{value} is not in {first}..={last}");
-                            count(1);
-                        }
-                        Err(404) => {
-                            assert!((first..=last).any(|state| state % 2 == 0), "404 in {first}..={last}");
-                            count(2);
-                        }
-                        Err(_) => panic!("{} {}", answer.status, answer.text()),
-                    }
-                }
-            });
-        }
-        std::thread::sleep(duration());
-        over.store(true, Ordering::Relaxed);
-    });
-    let [changes, answers, absent] = counts.map(AtomicUsize::into_inner);
-    println!("{changes} changes, {answers} predictions, {absent} answers 404");
-    assert!(changes > 20 && answers > 50 && absent > 5);
-    assert!(!files(folder.path()).contains(".portend"));
-    server.stop();
 }
 
 #[test]

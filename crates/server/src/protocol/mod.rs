@@ -1,4 +1,228 @@
-//! One folder per protocol: decode and encode around the one scoring path, in that protocol's own shapes.
-//! A protocol has routes, an [`crate::score::Exchange`] and an error form; it never scores.
+//! One folder per protocol: decode and encode around the one scoring path, in that protocol's own shapes. A protocol has
+//! routes, exchanges ([`crate::score::Exchange`]) and an error form; it never scores. This file has what all of them
+//! share: where their routes stand, how they find their model, and whose error form an answer takes.
 
 pub(crate) mod pps;
+pub(crate) mod v2;
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{FromRequestParts, RawPathParams, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use axum::routing::MethodRouter;
+use http_body::{Frame, SizeHint};
+use portend_core::shortened;
+
+use crate::admission::Room;
+use crate::error::ServerError;
+use crate::http::App;
+use crate::repository::Ready;
+use crate::score::Answer;
+
+/// A protocol, as the server needs to know it.
+pub(crate) struct Protocol {
+    /// Its routes.
+    routes: fn() -> Vec<Route>,
+    /// What the paths begin with whose errors are told in its form, those of routes that do not exist included.
+    paths: &'static [&'static str],
+    /// Its form of an error.
+    error_form: fn(&ServerError) -> Response,
+}
+
+impl Protocol {
+    /// An error in its form.
+    pub(crate) fn error_response(&self, error: &ServerError) -> Response {
+        let mut response = (self.error_form)(error);
+        if matches!(error, ServerError::Loading(_) | ServerError::Overloaded(_)) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// All of them. The first one's form of an error is taken where no path says which.
+const PROTOCOLS: [Protocol; 2] = [pps::PROTOCOL, v2::PROTOCOL];
+
+/// A route of a protocol.
+pub(crate) struct Route {
+    place: Place,
+    path: Cow<'static, str>,
+    methods: MethodRouter<Arc<App>>,
+}
+
+/// Where a route stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Root,
+    Model,
+    Health,
+}
+
+impl Route {
+    /// Under the root only.
+    pub(crate) fn root(path: impl Into<Cow<'static, str>>, methods: MethodRouter<Arc<App>>) -> Self {
+        Self { place: Place::Root, path: path.into(), methods }
+    }
+
+    /// About one model: under the root, and under each of the prefixes that name a model.
+    pub(crate) fn model(path: impl Into<Cow<'static, str>>, methods: MethodRouter<Arc<App>>) -> Self {
+        Self { place: Place::Model, path: path.into(), methods }
+    }
+
+    /// The same without a token, for those who watch the process.
+    pub(crate) fn health(path: impl Into<Cow<'static, str>>, methods: MethodRouter<Arc<App>>) -> Self {
+        Self { place: Place::Health, path: path.into(), methods }
+    }
+}
+
+/// Prefixes that name the model for whatever follows.
+const PREFIXES: [&str; 4] =
+    ["/model/{id}", "/deployment/{id}", "/deployments/{id}", "/seldon/{namespace}/{id}"];
+
+/// The routes of all protocols: those that ask for the token where one is set, and those of health.
+pub(crate) fn routes() -> (Router<Arc<App>>, Router<Arc<App>>) {
+    let (mut guarded, mut open) = (Router::new(), Router::new());
+    for Route { place, path, methods } in PROTOCOLS.iter().flat_map(|protocol| (protocol.routes)()) {
+        let prefixes: &[&str] = if place == Place::Root { &[] } else { &PREFIXES };
+        let router = if place == Place::Health { &mut open } else { &mut guarded };
+        for prefix in std::iter::once(&"").chain(prefixes) {
+            *router = std::mem::take(router).route(&format!("{prefix}{path}"), methods.clone());
+        }
+    }
+    (guarded, open)
+}
+
+/// The model's id in a prefix of the path, or in a path of this protocol, if there is one.
+pub(crate) struct PathId(pub(crate) Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathId {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        Ok(Self(match RawPathParams::from_request_parts(parts, state).await {
+            Ok(parameters) => parameters.iter().find(|(name, _)| *name == "id").map(|(_, id)| id.to_owned()),
+            // Not text: there is no model of that name, and the look-up says so.
+            Err(_) => Some(String::new()),
+        }))
+    }
+}
+
+/// The model that a request means: the one whose prefix it came under, whatever `name` the protocol calls it by; else the
+/// one called `name`, exactly; else the only one, or the default.
+pub(crate) async fn find_model(
+    app: &App,
+    prefix: Option<&str>,
+    name: Option<&str>,
+) -> Result<Ready, ServerError> {
+    let ready = app.repository.model(prefix.or(name)).await?;
+    match name {
+        // a single model answers under every id, but is not called so
+        Some(name) if prefix.is_none() && ready.deployment.id.as_str() != name => {
+            Err(app.repository.unknown(Some(name)))
+        }
+        _ => Ok(ready),
+    }
+}
+
+/// An error in the form of the protocol that `path` belongs to.
+pub(crate) fn error_response(path: &str, error: &ServerError) -> Response {
+    let rest = without_prefix(path);
+    let is_its = |protocol: &&Protocol| {
+        let begins =
+            |start: &&str| rest.strip_prefix(*start).is_some_and(|r| r.is_empty() || r.starts_with('/'));
+        protocol.paths.iter().any(begins)
+    };
+    PROTOCOLS.iter().find(is_its).unwrap_or(&PROTOCOLS[0]).error_response(error)
+}
+
+/// A path without the prefix that names a model.
+fn without_prefix(path: &str) -> &str {
+    let segments = PREFIXES.iter().find_map(|prefix| {
+        let first = prefix.split("/{").next().unwrap_or_default();
+        let named = path.strip_prefix(first).is_some_and(|rest| rest.starts_with('/'));
+        named.then(|| prefix.matches('/').count())
+    });
+    let Some(segments) = segments else { return path };
+    match path.match_indices('/').nth(segments) {
+        Some((at, _)) => &path[at..],
+        None => path,
+    }
+}
+
+/// The answer to a path that has no route.
+pub(crate) async fn unknown_route(request: Request) -> Response {
+    let error = ServerError::NotFound(
+        "there is no such route; predictions are at POST /predictions and POST /deployments/{id}/predictions"
+            .to_owned(),
+    );
+    error_response(request.uri().path(), &error)
+}
+
+/// The answer to a method that a route does not have.
+pub(crate) async fn unknown_method(request: Request) -> Response {
+    let method = shortened(request.method().as_str()).into_owned();
+    error_response(request.uri().path(), &ServerError::MethodNotAllowed(method))
+}
+
+/// An answer as a response: its headers, and a body of known length.
+pub(crate) fn response(answer: Answer) -> Response {
+    let Answer { mut chunks, headers, room } = answer;
+    let body = match chunks.len() {
+        1 if room.is_empty() => Body::from(chunks.remove(0)),
+        _ => Body::new(Chunks { chunks: chunks.into_iter().collect(), _room: room }),
+    };
+    let mut response = Response::new(body);
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Chunks that are ready: sent one after the other, never joined.
+struct Chunks {
+    chunks: std::collections::VecDeque<bytes::Bytes>,
+    /// Given back when the last of them is sent, or nobody reads them any more.
+    _room: Room,
+}
+
+impl http_body::Body for Chunks {
+    type Data = bytes::Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        std::task::Poll::Ready(self.chunks.pop_front().map(|chunk| Ok(Frame::data(chunk))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.chunks.iter().map(|chunk| chunk.len() as u64).sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_that_names_a_model_is_told_from_what_follows() {
+        for (path, expected) in [
+            ("/v2/models/a", "/v2/models/a"),
+            ("/model/a/v2", "/v2"),
+            ("/deployment/a/v2/health", "/v2/health"),
+            ("/deployments/a/v2", "/v2"),
+            ("/seldon/ns/a/v2", "/v2"),
+            ("/seldon/ns/a", "/seldon/ns/a"),
+            ("/models/a/v2", "/models/a/v2"),
+            ("/model", "/model"),
+            ("/", "/"),
+        ] {
+            assert_eq!(without_prefix(path), expected, "{path}");
+        }
+    }
+}

@@ -6,7 +6,8 @@ use std::io::Read;
 use std::path::Path;
 
 use portend_core::shortened_to;
-use serde::Deserialize;
+
+use crate::config::DeploymentSettings;
 
 /// The file's name.
 pub(super) const NAME: &str = "config.yml";
@@ -16,27 +17,8 @@ const MOST_BYTES: u64 = 64 << 10;
 /// What a hostile file may cost, aliases followed.
 const MOST_NODES: usize = 10_000;
 
-/// What the file says.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-pub(crate) struct DeploymentConfig {
-    /// The id of the deployment elsewhere.
-    pub(crate) deployment_id: Option<String>,
-    /// Which column tells requests' rows apart.
-    pub(crate) association_id_settings: Option<AssociationIdSettings>,
-}
-
-/// Which column of a request tells its rows apart, so that outcomes can be joined to predictions.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(crate) struct AssociationIdSettings {
-    /// The column.
-    pub(crate) column_name: String,
-    /// Whether rows may come without.
-    #[serde(default)]
-    pub(crate) allow_missing_values: bool,
-}
-
 /// Reads the file; an error names line and key.
-pub(super) fn read(path: &Path) -> Result<DeploymentConfig, String> {
+pub(super) fn read(path: &Path) -> Result<DeploymentSettings, String> {
     let mut bytes = Vec::new();
     let file = File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes));
     file.map_err(|error| format!("{NAME} cannot be read: {error}"))?;
@@ -47,11 +29,11 @@ pub(super) fn read(path: &Path) -> Result<DeploymentConfig, String> {
     parse(&text)
 }
 
-fn parse(text: &str) -> Result<DeploymentConfig, String> {
+fn parse(text: &str) -> Result<DeploymentSettings, String> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_nodes: MOST_NODES, max_events: 2 * MOST_NODES, max_depth: 64 },
     };
-    let config: Option<DeploymentConfig> =
+    let config: Option<DeploymentSettings> =
         serde_saphyr::from_str_with_options(text, options).map_err(|error| {
             let line = error.location().map(|location| location.line() as usize);
             let reason = error.without_snippet().to_string();

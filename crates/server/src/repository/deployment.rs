@@ -1,16 +1,18 @@
 //! One model of a repository: where its package is, what became of loading it, and what serves.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use portend_core::ModelId;
 use portend_model::{LoadError, Model};
 use tokio::sync::watch;
 
-use super::config_yml::{self, DeploymentConfig};
+use super::config_yml;
 use super::scan::{Fingerprint, Found, Seen};
+use crate::config::DeploymentSettings;
+use crate::statistics::Statistics;
 
 /// How long after the system refused to read a package it is tried again.
 const READ_AGAIN: Duration = Duration::from_secs(5);
@@ -84,10 +86,16 @@ pub(crate) struct Deployment {
     pub(crate) id: ModelId,
     /// What serves.
     pub(super) current: ArcSwapOption<Loaded>,
+    /// What the operator says of it.
+    settings: ArcSwap<DeploymentSettings>,
     /// When its files were looked at last; see [`super::Clock`].
     pub(super) looked: AtomicU64,
     /// When it was asked for predictions last; 0 for never.
     used: AtomicU64,
+    /// True after it was unloaded by request: it answers 503 until it is loaded by request.
+    withdrawn: AtomicBool,
+    /// What it has been asked so far.
+    pub(crate) statistics: Statistics,
     state: Mutex<State>,
 }
 
@@ -97,10 +105,13 @@ pub(super) struct State {
     /// As the last look found it.
     pub(super) package: Result<Found, Failure>,
     config_fingerprint: Option<Fingerprint>,
-    config: Result<DeploymentConfig, String>,
+    /// What is wrong with `config.yml`.
+    config_fault: Option<String>,
     /// The package that did not load, as it was then: it is not tried again until it changes.
     failed: Option<(Fingerprint, Failure, Instant)>,
     pub(super) loading: Option<Loading>,
+    /// True once it is no longer in the repository: what lies at its path then is another's.
+    pub(super) removed: bool,
     last: Option<LoadFacts>,
 }
 
@@ -132,8 +143,8 @@ impl State {
         (!is_current && self.loading.is_none() && self.failure().is_none()).then_some(found)
     }
 
-    /// Takes what a look found; gives what is worth a line in the log.
-    pub(super) fn see(&mut self, seen: Seen, serves: bool) -> Vec<String> {
+    /// Takes what a look found, and gives what is worth a line in the log; new settings are for the caller to take.
+    pub(super) fn see(&mut self, seen: Seen, serves: bool) -> (Vec<String>, Option<DeploymentSettings>) {
         let mut lines = Vec::new();
         if let Err(failure) = &seen.package
             && self.package.as_ref().err() != Some(failure)
@@ -142,16 +153,26 @@ impl State {
         }
         self.package = seen.package;
         let (path, fingerprint) = seen.config;
-        if fingerprint != self.config_fingerprint {
-            self.config =
-                fingerprint.map_or_else(|| Ok(DeploymentConfig::default()), |_| config_yml::read(&path));
-            self.config_fingerprint = fingerprint;
-            lines.extend(
-                self.config.as_ref().err().map(|warning| format!("serves without its settings: {warning}")),
-            );
+        if fingerprint == self.config_fingerprint {
+            return (lines, None);
         }
-        lines
+        self.config_fingerprint = fingerprint;
+        let read = fingerprint.map_or_else(|| Ok(DeploymentSettings::default()), |_| config_yml::read(&path));
+        self.config_fault = read.as_ref().err().cloned();
+        lines.extend(self.config_fault.iter().map(|fault| format!("serves without its settings: {fault}")));
+        (lines, Some(read.unwrap_or_default()))
     }
+}
+
+/// A model for one request.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    /// What it belongs to.
+    pub(crate) deployment: Arc<Deployment>,
+    /// The model.
+    pub(crate) model: Arc<Model>,
+    /// Whether it was in memory when the request came.
+    pub(crate) was_loaded: bool,
 }
 
 /// A deployment as it is told.
@@ -163,32 +184,40 @@ pub(crate) struct Snapshot {
     pub(crate) loading: bool,
     /// Why the package that lies there is not served.
     pub(crate) failure: Option<Failure>,
+    /// Whether it was unloaded by request.
+    pub(crate) withdrawn: bool,
     /// The file name of the package that serves, else of the one that lies there.
     pub(crate) package: Option<String>,
     /// Of the last load.
     pub(crate) last: Option<LoadFacts>,
     /// When it was asked for predictions last, after the clock's start.
     pub(crate) used: Option<u64>,
-    /// What `config.yml` says, or what is wrong with it.
-    pub(crate) config: Result<DeploymentConfig, String>,
+    /// What the operator says of it.
+    pub(crate) settings: Arc<DeploymentSettings>,
+    /// What is wrong with its `config.yml`.
+    pub(crate) config_fault: Option<String>,
 }
 
 impl Deployment {
     /// One whose package was not seen yet.
-    pub(super) fn new(id: ModelId) -> Self {
+    pub(super) fn new(id: ModelId, settings: DeploymentSettings) -> Self {
         let state = State {
             package: Err(Failure::io("it was not looked for yet")),
             config_fingerprint: None,
-            config: Ok(DeploymentConfig::default()),
+            config_fault: None,
             failed: None,
             loading: None,
+            removed: false,
             last: None,
         };
         Self {
             id,
             current: ArcSwapOption::empty(),
+            settings: ArcSwap::from_pointee(settings),
             looked: AtomicU64::new(0),
             used: AtomicU64::new(0),
+            withdrawn: AtomicBool::new(false),
+            statistics: Statistics::default(),
             state: Mutex::new(state),
         }
     }
@@ -199,11 +228,11 @@ impl Deployment {
     }
 
     /// The model for a request that came `now`, if it is in memory.
-    pub(super) fn serve(&self, now: u64) -> Option<Arc<Model>> {
+    pub(super) fn serve(self: &Arc<Self>, now: u64) -> Option<Ready> {
         let current = self.current.load();
         let model = Arc::clone(&current.as_ref()?.model);
         self.touch(now);
-        Some(model)
+        Some(Ready { deployment: Arc::clone(self), model, was_loaded: true })
     }
 
     /// Takes note that it was asked for.
@@ -218,6 +247,33 @@ impl Deployment {
     /// When it was asked for last.
     pub(super) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
+    }
+
+    /// What the operator says of it now.
+    pub(crate) fn settings(&self) -> Arc<DeploymentSettings> {
+        self.settings.load_full()
+    }
+
+    /// Takes what the operator says of it from now on.
+    pub(super) fn set(&self, settings: DeploymentSettings) {
+        self.settings.store(Arc::new(settings));
+    }
+
+    /// Whether it was unloaded by request.
+    pub(super) fn is_withdrawn(&self) -> bool {
+        self.withdrawn.load(Ordering::Acquire)
+    }
+
+    /// Takes it out of service until it is put back.
+    pub(super) fn withdraw(&self) {
+        let _state = self.state(); // a load that ends now sees the one or the other
+        self.withdrawn.store(true, Ordering::Release);
+        self.unload();
+    }
+
+    /// Puts it back; it is loaded when it is asked for.
+    pub(super) fn put_back(&self) {
+        self.withdrawn.store(false, Ordering::Release);
     }
 
     /// Takes a model that was loaded into service.
@@ -240,9 +296,11 @@ impl Deployment {
             package: loaded.as_ref().map(|loaded| loaded.facts.package.clone()).or_else(lying),
             loading: state.loading.is_some(),
             failure: state.failure().cloned(),
+            withdrawn: self.is_withdrawn(),
             last: state.last.clone(),
             used: Some(self.used()).filter(|used| *used > 0),
-            config: state.config.clone(),
+            settings: self.settings.load_full(),
+            config_fault: state.config_fault.clone(),
             loaded,
         }
     }

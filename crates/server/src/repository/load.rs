@@ -3,8 +3,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use portend_model::{LoadError, Model};
@@ -96,24 +96,39 @@ impl Repository {
         }
     }
 
-    /// Reads the package and takes the model into service. A package that is replaced meanwhile is read again.
+    /// Reads the package and takes the model into service. A package that is replaced meanwhile is read again, in the end
+    /// while nobody can replace it.
     pub(super) fn carry_out(self: &Arc<Self>, job: Job) -> Result<(), LoadError> {
         let Job { deployment, mut found, ended } = job;
         let mut tries = 1;
         let (outcome, error) = loop {
-            let error = match read(&found.path, found.fingerprint, &self.settings) {
-                Ok(loaded) => break (Ok(Arc::new(loaded)), None),
-                Err(error) => error,
-            };
-            match self.look_again(&deployment) {
-                None => break (Err(None), Some(error)),
-                Some(Ok(other)) if other.fingerprint != found.fingerprint && tries < MOST_TRIES => {
-                    (found, tries) = (other, tries + 1);
+            let last = tries == MOST_TRIES;
+            let _disk = last.then(|| self.disk.lock().unwrap_or_else(PoisonError::into_inner));
+            let seen = if last { self.look_with_disk(&deployment) } else { Some(Ok(found.clone())) };
+            let (outcome, error) = match seen {
+                None => (Err(None), None),
+                Some(Err(failure)) => (Err(Some(failure)), None),
+                Some(Ok(now)) => {
+                    found = now;
+                    match read(&found.path, found.fingerprint, &self.settings) {
+                        Ok(loaded) => (Ok(Arc::new(loaded)), None),
+                        Err(error) if last => (Err(Some(error.failure(&found.path))), Some(error)),
+                        Err(error) => match self.look_again(&deployment) {
+                            None => (Err(None), Some(error)),
+                            Some(Ok(other)) if other.fingerprint != found.fingerprint => {
+                                (found, tries) = (other, tries + 1);
+                                continue;
+                            }
+                            Some(_) => (Err(Some(error.failure(&found.path))), Some(error)),
+                        },
+                    }
                 }
-                Some(_) => break (Err(Some(error.failure(&found.path))), Some(error)),
+            };
+            match self.take(&deployment, &found, outcome, !last) {
+                Ok(outcome) => break (outcome, error),
+                Err(other) => (found, tries) = (other, tries + 1),
             }
         };
-        self.take(&deployment, &found, &outcome);
         self.make_room(&deployment);
         _ = ended.send(Some(outcome));
         match error {
@@ -122,13 +137,27 @@ impl Repository {
         }
     }
 
-    /// Takes the end of a load into the deployment's state.
-    fn take(self: &Arc<Self>, deployment: &Arc<Deployment>, found: &Found, outcome: &Outcome) {
+    /// Takes the end of a load into the deployment's state; gives what is told to those who wait for it, or the package
+    /// that came meanwhile, if it may be read as well.
+    fn take(
+        self: &Arc<Self>,
+        deployment: &Arc<Deployment>,
+        found: &Found,
+        mut outcome: Outcome,
+        again: bool,
+    ) -> Result<Outcome, Found> {
         let mut state = deployment.state();
-        state.loading = None;
         let wanted = state.package.as_ref().is_ok_and(|now| now.fingerprint == found.fingerprint);
         let before = deployment.current.load_full();
-        match outcome {
+        // who came after the change may not be given what was there before it
+        match (&outcome, &before, &state.package) {
+            (Ok(_), Some(before), _) if !wanted => outcome = Ok(Arc::clone(before)),
+            (Ok(_), None, Ok(other)) if !wanted && again => return Err(other.clone()),
+            _ => {}
+        }
+        state.loading = None;
+        match &outcome {
+            Ok(_) if deployment.is_withdrawn() => {}
             Ok(loaded) if wanted || before.is_none() => {
                 deployment.install(&mut state, loaded);
                 let how = if before.is_some() { "reloaded" } else { "loaded" };
@@ -146,11 +175,12 @@ impl Repository {
         }
         // replaced once more while it was read
         self.load_if_serving(deployment, &mut state);
+        Ok(outcome)
     }
 
     /// Loads a changed package of a model that is in memory; others wait until they are asked for.
     pub(super) fn load_if_serving(self: &Arc<Self>, deployment: &Arc<Deployment>, state: &mut State) {
-        if deployment.current.load().is_some() {
+        if deployment.current.load().is_some() && !state.removed {
             self.load_if_new(deployment, state);
         }
     }

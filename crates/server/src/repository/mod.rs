@@ -1,6 +1,7 @@
 //! What is served: the models under a path, by id. Looks for changes on the disk, has packages loaded when they are
 //! needed, and gives out models. How a package is read is the model crate's business.
 
+mod by_request;
 mod cache;
 mod config_yml;
 mod deployment;
@@ -18,14 +19,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use portend_core::ModelId;
+use portend_model::LoadError;
 use portend_model::package::Trust;
-use portend_model::{LoadError, Model};
 use tokio::sync::Semaphore;
 
-use crate::config::{CacheLimits, Config};
+use crate::config::{CacheLimits, Config, DeploymentSettings};
 use crate::error::ServerError;
 use crate::tls::TlsError;
-pub(crate) use deployment::{Deployment, Failure, LoadFacts, Loaded, Snapshot};
+pub(crate) use deployment::{Deployment, Failure, LoadFacts, Loaded, Ready, Snapshot};
 use load::Job;
 use scan::{Found, Root, Seen};
 
@@ -103,6 +104,10 @@ struct Settings {
     cache: CacheLimits,
     upload_limit: u64,
     read_only: bool,
+    /// What is said of the model beside its directory; it goes before `config.yml`.
+    deployment: DeploymentSettings,
+    /// The id that is meant where none is given.
+    default_model: Option<String>,
 }
 
 /// Models by id.
@@ -170,6 +175,9 @@ impl Repository {
                 cache: config.cache,
                 upload_limit: config.upload_limit,
                 read_only: config.read_only,
+                // one id is for one model
+                deployment: if single { config.deployment.clone() } else { DeploymentSettings::default() },
+                default_model: config.default_model.clone(),
             },
             clock: Clock { start: Instant::now(), wall: SystemTime::now() },
             view: ArcSwap::default(),
@@ -220,17 +228,22 @@ impl Repository {
         _ = writeln!(stderr(), "{line}");
     }
 
-    /// The model called `id`, or the only one when no id is given, and whether it was in memory. A single model answers
-    /// to any id. A model that is in memory and was looked at lately costs no lock and no wait.
-    pub(crate) async fn model(self: &Arc<Self>, id: Option<&str>) -> Result<(Arc<Model>, bool), ServerError> {
-        let now = self.clock.now();
-        if let Some(model) = self.at_hand(id, now) {
-            return Ok((model, true));
+    /// The model called `id`; without one the only model, or the default. A single model answers to any id. A model that
+    /// is in memory and was looked at lately costs no lock and no wait.
+    pub(crate) async fn model(self: &Arc<Self>, id: Option<&str>) -> Result<Ready, ServerError> {
+        let (id, now) = (self.meant(id), self.clock.now());
+        if let Some(ready) = self.at_hand(id, now) {
+            return Ok(ready);
         }
         Box::pin(self.prepared(id, now)).await
     }
 
-    fn at_hand(&self, id: Option<&str>, now: u64) -> Option<Arc<Model>> {
+    /// The id that is meant where none may be given.
+    fn meant<'i>(&'i self, id: Option<&'i str>) -> Option<&'i str> {
+        id.or(self.settings.default_model.as_deref())
+    }
+
+    fn at_hand(&self, id: Option<&str>, now: u64) -> Option<Ready> {
         let view = self.view.load();
         let deployment = self.named(&view, id)?;
         let looked = if self.single || id.is_some() { &deployment.looked } else { &self.scanned };
@@ -238,14 +251,13 @@ impl Repository {
     }
 
     /// After a look at the disk and a load, where these are due.
-    async fn prepared(
-        self: &Arc<Self>,
-        id: Option<&str>,
-        now: u64,
-    ) -> Result<(Arc<Model>, bool), ServerError> {
+    async fn prepared(self: &Arc<Self>, id: Option<&str>, now: u64) -> Result<Ready, ServerError> {
         let deployment = self.find(id, now).await?;
-        if let Some(model) = deployment.serve(now) {
-            return Ok((model, true));
+        if let Some(ready) = deployment.serve(now) {
+            return Ok(ready);
+        }
+        if deployment.is_withdrawn() {
+            return Err(ServerError::Unloaded(deployment.id.to_string()));
         }
         let mut loading = self.loading(&deployment)?;
         let ended = tokio::time::timeout(LOAD_PATIENCE, loading.wait_for(Option::is_some)).await;
@@ -254,7 +266,8 @@ impl Repository {
         match &*ended {
             Some(Ok(loaded)) => {
                 deployment.touch(now);
-                Ok((Arc::clone(&loaded.model), false))
+                let model = Arc::clone(&loaded.model);
+                Ok(Ready { deployment: Arc::clone(&deployment), model, was_loaded: false })
             }
             Some(Err(Some(failure))) => Err(load::load_failed(&deployment, failure)),
             Some(Err(None)) => Err(self.unknown(id)),
@@ -273,14 +286,19 @@ impl Repository {
         self: &Arc<Self>,
         id: Option<&str>,
     ) -> Result<(ModelId, Snapshot), ServerError> {
-        let deployment = self.find(id, self.clock.now()).await?;
+        let deployment = self.find(self.meant(id), self.clock.now()).await?;
         Ok((deployment.id.clone(), deployment.snapshot()))
     }
 
-    /// What is told of all of them, in order.
-    pub(crate) async fn snapshots(self: &Arc<Self>) -> Vec<(ModelId, Snapshot)> {
-        self.look(None, self.clock.now()).await;
-        self.view.load().values().map(|deployment| (deployment.id.clone(), deployment.snapshot())).collect()
+    /// The deployment called `id` if there is one; all of them in order where none is given.
+    pub(crate) async fn deployments(self: &Arc<Self>, id: Option<&str>) -> Vec<Arc<Deployment>> {
+        match id {
+            Some(_) => self.find(id, self.clock.now()).await.into_iter().collect(),
+            None => {
+                self.look(None, self.clock.now()).await;
+                self.view.load().values().cloned().collect()
+            }
+        }
     }
 
     /// A moment of the repository's clock as a date.
@@ -296,7 +314,8 @@ impl Repository {
         self.look(None, self.clock.now()).await;
         let view = self.view.load();
         let serves = |deployment: &Arc<Deployment>| {
-            deployment.current.load().is_some() || deployment.state().failure().is_none()
+            let can_load = || !deployment.is_withdrawn() && deployment.state().failure().is_none();
+            deployment.current.load().is_some() || can_load()
         };
         match view.values().any(serves) {
             true => Ok(()),
@@ -314,11 +333,14 @@ impl Repository {
     }
 
     /// The answer to an id that there is not, or to none where several models are.
-    fn unknown(&self, id: Option<&str>) -> ServerError {
+    pub(crate) fn unknown(&self, id: Option<&str>) -> ServerError {
         let view = self.view.load();
         let names = scan::listed(view.keys().map(ModelId::as_str));
         ServerError::NotFound(match id {
             _ if view.is_empty() => "there are no deployments yet".to_owned(),
+            Some(id) if self.settings.default_model.as_deref() == Some(id) => {
+                format!("there is no model '{id}', which is the default here; there are: {names}")
+            }
             Some(_) => format!("there is no such deployment; there are: {names}"),
             None => format!("several models are served, name one in the path: {names}"),
         })
@@ -390,6 +412,11 @@ impl Repository {
     /// The package of a deployment as it is now; None when there is none.
     fn look_again(self: &Arc<Self>, deployment: &Deployment) -> Option<Result<Found, Failure>> {
         let _disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+        self.look_with_disk(deployment)
+    }
+
+    /// The same with `disk` held.
+    fn look_with_disk(self: &Arc<Self>, deployment: &Deployment) -> Option<Result<Found, Failure>> {
         let deployment = if self.single { self.look_at_single() } else { self.look_at(&deployment.id) }?;
         let package = deployment.state().package.clone();
         Some(package)
@@ -406,22 +433,27 @@ impl Repository {
     ) -> Option<Arc<Deployment>> {
         let known = self.view.load().get(id).cloned();
         let Some(seen) = seen else {
-            if known.is_some() {
+            if let Some(known) = known {
+                known.state().removed = true;
                 self.change_view(|view| _ = view.remove(id));
                 self.log(&format!("model '{id}' is no longer in the repository"));
             }
             return None;
         };
         let is_new = known.is_none();
-        let deployment = known.unwrap_or_else(|| Arc::new(Deployment::new(id.clone())));
+        let deployment =
+            known.unwrap_or_else(|| Arc::new(Deployment::new(id.clone(), self.settings.deployment.clone())));
         let mut state = deployment.state();
         let serves = deployment.current.load().is_some();
-        for line in state.see(seen, serves) {
-            self.log(&format!("model '{id}' {line}"));
+        let (lines, settings) = state.see(seen, serves);
+        lines.iter().for_each(|line| self.log(&format!("model '{id}' {line}")));
+        if let Some(settings) = settings {
+            deployment.set(self.settings.deployment.clone().or(&settings));
         }
         if let (Some(mut loaded), Ok(found)) = (loaded, &state.package) {
             loaded.fingerprint = found.fingerprint;
             let loaded = Arc::new(loaded);
+            deployment.put_back();
             deployment.install(&mut state, &loaded);
             self.log_load(&deployment, &loaded, "uploaded and loaded");
         }

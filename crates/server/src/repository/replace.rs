@@ -149,9 +149,10 @@ fn abandoned(folder: &Path) -> Vec<PathBuf> {
         name.to_str().is_some_and(|name| name.starts_with(STAGED) || name.starts_with(REMOVED))
     });
     let paths = ours.map(|name| folder.join(name));
-    let in_use = |path: &Path| {
-        let file = File::open(path);
-        file.is_ok_and(|file| matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)))
-    };
-    paths.filter(|path| path.is_dir() && !in_use(path)).collect()
+    paths.filter(|path| path.is_dir() && !is_in_use(path)).collect()
+}
+
+/// Whether somebody holds the lock of a stage.
+pub(super) fn is_in_use(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)))
 }

@@ -47,6 +47,11 @@ fn not_stored(error: &io::Error) -> ServerError {
 }
 
 impl Repository {
+    /// Whether packages can be changed over HTTP at all.
+    pub(crate) fn takes_uploads(&self) -> bool {
+        !self.single && !self.settings.read_only
+    }
+
     /// Why packages cannot be changed over HTTP, if so; the id that is meant otherwise.
     fn changeable(&self, id: &str) -> Result<ModelId, ServerError> {
         if self.single {
@@ -54,11 +59,7 @@ impl Repository {
                           directory with one sub-directory per model";
             return Err(ServerError::NotFound(reason.to_owned()));
         }
-        if self.settings.read_only {
-            return Err(ServerError::Forbidden(
-                "this server does not change its packages: it is read-only".to_owned(),
-            ));
-        }
+        self.check_writable()?;
         let id = ModelId::parse(id).map_err(|error| ServerError::BadBody(error.to_string()))?;
         match id.as_str().starts_with('.') {
             true => Err(ServerError::BadBody(
@@ -66,6 +67,12 @@ impl Repository {
             )),
             false => Ok(id),
         }
+    }
+
+    /// Refuses what a server that is read-only does not do.
+    pub(super) fn check_writable(&self) -> Result<(), ServerError> {
+        let refusal = "this server does not change its packages: it is read-only";
+        if self.settings.read_only { Err(ServerError::Forbidden(refusal.to_owned())) } else { Ok(()) }
     }
 
     /// Checks what can be checked before a body is read: so that a refusal costs nobody an upload.
@@ -134,9 +141,7 @@ impl Repository {
         given_up: impl Fn() -> bool,
     ) -> Result<bool, ServerError> {
         let folder = self.root.join(id.as_str());
-        // a directory that is a package itself would have a file too many
-        let inside = folder.is_dir() && !Package::is_candidate(&folder);
-        let stage = Stage::new(if inside { &folder } else { &self.root }).map_err(|e| not_stored(&e))?;
+        let stage = self.stage(&folder).map_err(|e| not_stored(&e))?;
         let staged = receive(received, &stage.path().join("upload"))?;
         let staged = named(&staged, name, &folder)?;
         let loaded = self.load_aside(&staged).map_err(|Failure { message, .. }| refused(&message))?;
@@ -144,6 +149,15 @@ impl Repository {
             return Err(broken_off());
         }
         self.take_over(id, stage, &staged, loaded)
+    }
+
+    /// Makes a place to write to: in the deployment's directory, which may be on a file system of its own, else beside
+    /// it. A delete that comes later leaves it alone.
+    fn stage(&self, folder: &Path) -> io::Result<Stage> {
+        let _disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+        // a directory that is a package itself would have a file too many
+        let inside = folder.is_dir() && !Package::is_candidate(folder);
+        Stage::new(if inside { folder } else { &self.root })
     }
 
     /// Moves a package that was found good into the repository, and the model into service.
@@ -288,7 +302,9 @@ fn remove_packages(root: &Path, folder: &Path) -> io::Result<()> {
     let all: Vec<_> = fs::read_dir(folder)?.collect::<io::Result<_>>()?;
     let all: Vec<_> = all.iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     let packages = scan::file_list(&scan::candidates(folder, &scan::list(folder)?));
-    let ours = |name: &String| replace::is_ours(name) || packages.contains(name);
+    // an upload that is under way will put its package there
+    let left_over = |name: &String| replace::is_ours(name) && !replace::is_in_use(&folder.join(name));
+    let ours = |name: &String| left_over(name) || packages.contains(name);
     let theirs = |name: &String| if is_package { name == config_yml::NAME } else { !ours(name) };
     if !is_link && !all.iter().any(theirs) {
         return replace::remove_directory(root, folder);

@@ -57,7 +57,7 @@ fn check(change: impl FnOnce(&mut Config), requests: &[&str], expected: &[(u16, 
 #[test]
 fn a_package_that_is_larger_than_the_limit_is_refused_when_so_much_has_arrived() {
     let requests = ["POST /deployments/a", "POST /deployments/d", "POST /deployments/a/predictions"];
-    let refused = (413, "the package is larger than 0 MiB");
+    let refused = (413, "the package is larger than 99 bytes");
     check(|config| config.upload_limit = 99, &requests, &[refused, refused, (200, "\"prediction\":2.0")]);
 }
 

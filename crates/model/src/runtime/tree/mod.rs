@@ -90,24 +90,21 @@ impl<T: Float> Runtime for TreeRuntime<T> {
     }
 
     fn score(&self, frame: &Frame, rows: Range<usize>, output: Output) -> Predictions {
-        let (columns, stride) = frame.columns::<T>().expect("frames are decoded in the runtime's precision");
-        let width = self.width(output);
-        let mut values = Vec::with_capacity(rows.len() * width);
-        if output == Output::Leaf {
-            kernel::leaves(&self.ensemble, columns, stride, rows, |leaf| values.push(f64::from(leaf)));
-        } else {
-            let mut margins = self.leaves.margins(&self.ensemble, columns, stride, rows);
-            if let Some(count) = self.averaged.filter(|_| output == Output::Prediction) {
-                margins.iter_mut().for_each(|margin| *margin = *margin / count);
-            }
-            for row in margins.chunks_exact(self.ensemble.groups()) {
-                match output {
-                    Output::Prediction => T::transform(&self.link, row, &mut values),
-                    _ => values.extend(row.iter().map(|m| m.to_f64())),
-                }
-            }
+        match output {
+            Output::Leaf => self.leaf_indices(frame, rows),
+            _ => self.of_margins(&self.margins(frame, rows), output),
         }
-        Predictions { width, precision: T::PRECISION, values }
+    }
+
+    /// Predictions and margins come from one walk.
+    fn score_all(&self, frame: &Frame, rows: Range<usize>, outputs: &[Output]) -> Vec<Predictions> {
+        let summed = outputs.iter().any(|output| *output != Output::Leaf);
+        let margins = if summed { self.margins(frame, rows.clone()) } else { Vec::new() };
+        let one = |output: &Output| match output {
+            Output::Leaf => self.leaf_indices(frame, rows.clone()),
+            _ => self.of_margins(&margins, *output),
+        };
+        outputs.iter().map(one).collect()
     }
 
     fn row_cost(&self) -> f64 {
@@ -117,5 +114,41 @@ impl<T: Float> Runtime for TreeRuntime<T> {
 
     fn memory(&self) -> usize {
         size_of::<Self>() + self.ensemble.memory() + self.leaves.memory()
+    }
+}
+
+impl<T: Float> TreeRuntime<T> {
+    fn columns(frame: &Frame) -> (&[T], usize) {
+        frame.columns::<T>().expect("frames are decoded in the runtime's precision")
+    }
+
+    fn margins(&self, frame: &Frame, rows: Range<usize>) -> Vec<T> {
+        let (columns, stride) = Self::columns(frame);
+        self.leaves.margins(&self.ensemble, columns, stride, rows)
+    }
+
+    fn leaf_indices(&self, frame: &Frame, rows: Range<usize>) -> Predictions {
+        let (columns, stride) = Self::columns(frame);
+        let width = self.width(Output::Leaf);
+        let mut values = Vec::with_capacity(rows.len() * width);
+        kernel::leaves(&self.ensemble, columns, stride, rows, |leaf| values.push(f64::from(leaf)));
+        Predictions { width, precision: T::PRECISION, values }
+    }
+
+    /// The margins as they are, or what the model predicts by them.
+    fn of_margins(&self, margins: &[T], output: Output) -> Predictions {
+        let (groups, width) = (self.ensemble.groups(), self.width(output));
+        let mut values = Vec::with_capacity(margins.len() / groups * width);
+        match (output, self.averaged) {
+            (Output::Prediction, None) => {
+                margins.chunks_exact(groups).for_each(|row| T::transform(&self.link, row, &mut values));
+            }
+            (Output::Prediction, Some(count)) => {
+                let averaged: Vec<T> = margins.iter().map(|margin| *margin / count).collect();
+                averaged.chunks_exact(groups).for_each(|row| T::transform(&self.link, row, &mut values));
+            }
+            _ => values.extend(margins.iter().map(|margin| margin.to_f64())),
+        }
+        Predictions { width, precision: T::PRECISION, values }
     }
 }

@@ -2,11 +2,11 @@
 
 use axum::http::{HeaderMap, header};
 use portend_core::{Label, Target, TargetKind};
-use portend_model::Predictions;
 use portend_model::frame::{Frame, Precision, TextCell};
+use portend_model::{Model, Predictions};
 
 use crate::decimal::Format;
-use crate::score::Block;
+use crate::score::{Block, Encoder};
 
 /// True when CSV is preferred over JSON, which is the default.
 pub(super) fn wants_csv(headers: &HeaderMap) -> bool {
@@ -40,8 +40,18 @@ const JSON_VALUE: usize = 32;
 const CSV_CELL: usize = 12;
 
 impl AnswerFormat {
-    /// About how many bytes a row takes beside the text of the columns that it repeats.
-    pub(super) fn row_bytes(&self, target: &Target, first: &Frame) -> usize {
+    /// CSV or JSON, whose predicted numbers have at most so many digits after the point.
+    pub(super) fn new(csv: bool, decimals: Option<usize>) -> Self {
+        match csv {
+            true => Self::Csv(CsvAnswer(Format { decimals, exponents: false })),
+            false => Self::Json(JsonAnswer(Format { decimals, exponents: true })),
+        }
+    }
+}
+
+impl Encoder for AnswerFormat {
+    fn row_bytes(&self, model: &Model, first: &Frame, _: usize) -> usize {
+        let target = &model.target;
         let labels = target.labels().iter().map(|label| match label {
             Label::Text(text) => text.len(),
             _ => CSV_CELL,
@@ -58,27 +68,22 @@ impl AnswerFormat {
         }
     }
 
-    pub(super) fn head(&self, target: &Target, first: &Frame, out: &mut Vec<u8>) {
+    fn head(&self, model: &Model, first: &Frame, out: &mut Vec<u8>) {
         match self {
-            Self::Csv(_) => CsvAnswer::head(target, first, out),
+            Self::Csv(_) => CsvAnswer::head(&model.target, first, out),
             Self::Json(_) => out.extend_from_slice(b"{\"data\":["),
         }
     }
 
-    pub(super) fn rows(
-        &self,
-        target: &Target,
-        rows: &Block<'_>,
-        predictions: &Predictions,
-        out: &mut Vec<u8>,
-    ) {
+    fn rows(&self, model: &Model, rows: &Block<'_>, scores: &[Predictions], out: &mut [Vec<u8>]) {
+        let ([predictions], [out]) = (scores, out) else { return }; // one output, one section
         match self {
-            Self::Csv(csv) => csv.rows(target, rows, predictions, out),
-            Self::Json(json) => json.rows(target, rows, predictions, out),
+            Self::Csv(csv) => csv.rows(&model.target, rows, predictions, out),
+            Self::Json(json) => json.rows(&model.target, rows, predictions, out),
         }
     }
 
-    pub(super) fn tail(&self, out: &mut Vec<u8>) {
+    fn tail(&self, out: &mut Vec<u8>) {
         if matches!(self, Self::Json(_)) {
             out.extend_from_slice(b"]}");
         }
@@ -100,7 +105,7 @@ const SHORTEST: Format = Format { decimals: None, exponents: true };
 
 /// Rows as `{"data": [{"rowId": …}, …]}`.
 #[derive(Debug)]
-pub(super) struct JsonAnswer(pub(super) Format);
+pub(super) struct JsonAnswer(Format);
 
 impl JsonAnswer {
     fn rows(&self, target: &Target, block: &Block<'_>, predictions: &Predictions, out: &mut Vec<u8>) {
@@ -222,7 +227,7 @@ pub(super) fn output_columns(target: &Target) -> Vec<String> {
 
 /// Rows as CSV.
 #[derive(Debug)]
-pub(super) struct CsvAnswer(pub(super) Format);
+pub(super) struct CsvAnswer(Format);
 
 impl CsvAnswer {
     fn head(target: &Target, first: &Frame, out: &mut Vec<u8>) {

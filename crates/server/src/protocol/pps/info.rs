@@ -9,8 +9,9 @@ use portend_core::{Label, ModelId, TargetKind};
 use portend_model::Model;
 use serde_json::{Value, json};
 
-use super::{PathId, error_response};
+use super::PROTOCOL;
 use crate::http::{self, App};
+use crate::protocol::PathId;
 use crate::repository::{Failure, LoadFacts, Repository, Snapshot};
 
 /// Facts on one model: the one named in the path, or the only one.
@@ -23,32 +24,31 @@ pub(super) async fn info(State(app): State<Arc<App>>, PathId(id): PathId) -> Res
             }
             http::json(StatusCode::OK, facts.to_string())
         }
-        Err(error) => error_response(&error),
+        Err(error) => PROTOCOL.error_response(&error),
     }
 }
 
 /// All models with their state.
 pub(super) async fn deployments(State(app): State<Arc<App>>) -> Response {
-    let snapshots = app.repository.snapshots().await;
+    let deployments = app.repository.deployments(None).await;
     let deployments: Vec<Value> =
-        snapshots.iter().map(|(id, snapshot)| describe(&app.repository, id, snapshot)).collect();
+        deployments.iter().map(|d| describe(&app.repository, &d.id, &d.snapshot())).collect();
     http::json(StatusCode::OK, json!({ "deployments": deployments }).to_string())
 }
 
 /// What there is to tell of a deployment whether or not its model is in memory.
 fn describe(repository: &Repository, id: &ModelId, snapshot: &Snapshot) -> Value {
-    let Snapshot { loaded, loading, failure, package, last, used, config } = snapshot;
+    let Snapshot { loaded, loading, failure, package, last, used, settings, config_fault, .. } = snapshot;
     let state = match (loaded, loading, failure) {
         (Some(_), ..) => "ready",
         (None, true, _) => "loading",
         (None, false, Some(_)) => "failed",
         (None, false, None) => "unloaded",
     };
-    let config_of = config.as_ref().ok();
     let mut facts = json!({
         "id": id.as_str(),
         "package": package,
-        "deploymentId": config_of.and_then(|config| config.deployment_id.as_deref()),
+        "deploymentId": settings.deployment_id,
         "loaded": loaded.is_some(),
         "state": state,
         "lastUse": used.map(|moment| humantime::format_rfc3339_millis(repository.date(moment)).to_string()),
@@ -61,11 +61,11 @@ fn describe(repository: &Repository, id: &ModelId, snapshot: &Snapshot) -> Value
         facts["loadTimeMs"] = json!((took.as_secs_f64() * 1e6).round() / 1e3);
         facts["memoryBytes"] = (*memory).into();
     }
-    if let Some(settings) = config_of.and_then(|config| config.association_id_settings.as_ref()) {
+    if let Some(settings) = &settings.association_id_settings {
         facts["associationIdSettings"] = json!({ "columnName": settings.column_name, "allowMissingValues": settings.allow_missing_values });
     }
-    if let Err(warning) = config {
-        facts["warning"] = warning.as_str().into();
+    if let Some(fault) = config_fault {
+        facts["warning"] = fault.as_str().into();
     }
     facts
 }

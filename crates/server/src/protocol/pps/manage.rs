@@ -12,10 +12,11 @@ use http_body_util::BodyDataStream;
 use portend_core::{ModelId, shortened_to};
 use serde_json::json;
 
-use super::{PathId, error_response, request};
-use crate::body::is_gzip;
+use super::{PROTOCOL, request};
+use crate::body::{Packing, packing};
 use crate::error::ServerError;
 use crate::http::{self, App};
+use crate::protocol::PathId;
 
 /// A package for a new deployment, or in place of the one it has.
 pub(super) async fn upload(State(app): State<Arc<App>>, PathId(id): PathId, request: Request) -> Response {
@@ -23,7 +24,7 @@ pub(super) async fn upload(State(app): State<Arc<App>>, PathId(id): PathId, requ
     match store(&app, &id, request).await {
         Ok(true) => http::json(StatusCode::CREATED, json!({ "id": id, "created": true }).to_string()),
         Ok(false) => http::json(StatusCode::OK, json!({ "id": id, "created": false }).to_string()),
-        Err(error) => error_response(&error),
+        Err(error) => PROTOCOL.error_response(&error),
     }
 }
 
@@ -31,7 +32,7 @@ pub(super) async fn upload(State(app): State<Arc<App>>, PathId(id): PathId, requ
 pub(super) async fn delete(State(app): State<Arc<App>>, PathId(id): PathId) -> Response {
     match app.repository.delete(&id.unwrap_or_default()).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(error) => error_response(&error),
+        Err(error) => PROTOCOL.error_response(&error),
     }
 }
 
@@ -40,7 +41,7 @@ async fn store(app: &App, id: &str, request: Request) -> Result<bool, ServerErro
     let (head, body) = request.into_parts();
     let announced = head.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
     let id = app.repository.check_upload(id, announced)?;
-    if is_gzip(&head.headers)? {
+    if packing(&head.headers)? != Packing::Plain {
         let reason = "a package is sent as it is: it is compressed already";
         return Err(ServerError::UnsupportedMediaType(reason.to_owned()));
     }

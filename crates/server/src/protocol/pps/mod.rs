@@ -2,28 +2,23 @@
 //! root and under the prefixes that its clients put before it. Credentials that clients send are ignored, as there.
 
 mod answer;
+mod columns;
 mod info;
 mod manage;
 mod parameters;
 mod request;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::{FromRequestParts, RawPathParams, Request, State};
-use axum::http::request::Parts;
+use axum::extract::{RawQuery, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{any, get, post};
-use axum::{Router, extract::RawQuery};
-use http_body::{Frame, SizeHint};
-use portend_core::shortened;
 
-use crate::admission::Room;
+use super::{PathId, Protocol, Route};
 use crate::error::ServerError;
 use crate::http::{App, json};
-use crate::score::Answer;
+use columns::Columns;
 use parameters::Parameters;
 use request::PpsExchange;
 
@@ -34,44 +29,41 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-datarobot-r
 /// Whether the model was in memory when the request came.
 const CACHE_HIT: HeaderName = HeaderName::from_static("x-datarobot-model-cache-hit");
 
-/// What clients put before the routes.
-const PREFIXES: [&str; 3] = ["", "/predApi/v1.0", "/api/v2"];
+/// The prediction API.
+pub(super) const PROTOCOL: Protocol = Protocol { routes, paths: &[], error_form: message };
 
-/// All routes of this protocol.
-pub(crate) fn routes() -> Router<Arc<App>> {
-    let mut router = Router::new();
-    for prefix in PREFIXES {
-        router = router
-            .route(&format!("{prefix}/predictions"), post(predictions))
-            .route(&format!("{prefix}/deployments/{{id}}/predictions"), post(predictions))
-            .route(&format!("{prefix}/deployments/{{id}}/predictionExplanations"), post(not_offered))
-            .route(&format!("{prefix}/deployments/{{id}}/predictionsUnstructured"), post(not_offered))
-            .route(&format!("{prefix}/info"), get(info::info))
-            .route(&format!("{prefix}/deployments"), get(info::deployments))
-            .route(&format!("{prefix}/deployments/{{id}}/info"), get(info::info))
-            .route(&format!("{prefix}/deployments/{{id}}"), post(manage::upload).delete(manage::delete));
-    }
-    router
+/// What clients put before the routes, besides nothing.
+const PREFIXES: [&str; 2] = ["/predApi/v1.0", "/api/v2"];
+
+fn routes() -> Vec<Route> {
+    let mut routes = vec![
+        Route::model("/predictions", post(predictions)),
+        Route::model("/predictionExplanations", post(not_offered)),
+        Route::model("/predictionsUnstructured", post(not_offered)),
+        Route::model("/info", get(info::info)),
         // Older commands of the batch client: a project id, then the model's.
-        .route("/predApi/v1.0/{project}/{id}/predict", post(predictions))
-        .route("/predApi/v1.0/{project}/{id}/reasonCodesPredictions", post(not_offered))
-        .route("/api/v1/{project}/{id}/predict", post(predictions))
-        .route("/predApi/v1.0/api_token", any(api_token))
-}
-
-/// The id in the path, if the route has one.
-struct PathId(Option<String>);
-
-impl<S: Send + Sync> FromRequestParts<S> for PathId {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
-        Ok(Self(match RawPathParams::from_request_parts(parts, state).await {
-            Ok(parameters) => parameters.iter().find(|(name, _)| *name == "id").map(|(_, id)| id.to_owned()),
-            // Not text: there is no model of that name, and the look-up says so.
-            Err(_) => Some(String::new()),
-        }))
+        Route::root("/predApi/v1.0/{project}/{id}/predict", post(predictions)),
+        Route::root("/predApi/v1.0/{project}/{id}/reasonCodesPredictions", post(not_offered)),
+        Route::root("/api/v1/{project}/{id}/predict", post(predictions)),
+        Route::root("/predApi/v1.0/api_token", any(api_token)),
+    ];
+    for prefix in ["", PREFIXES[0], PREFIXES[1]] {
+        let of_model = format!("{prefix}/deployments/{{id}}");
+        let manage = post(manage::upload).delete(manage::delete);
+        routes.push(Route::root(format!("{prefix}/deployments"), get(info::deployments)));
+        routes.push(Route::root(of_model.clone(), manage));
+        if !prefix.is_empty() {
+            routes.extend([
+                Route::root(format!("{prefix}/predictions"), post(predictions)),
+                Route::root(format!("{prefix}/info"), get(info::info)),
+                Route::root(format!("{of_model}/predictions"), post(predictions)),
+                Route::root(format!("{of_model}/predictionExplanations"), post(not_offered)),
+                Route::root(format!("{of_model}/predictionsUnstructured"), post(not_offered)),
+                Route::root(format!("{of_model}/info"), get(info::info)),
+            ]);
+        }
     }
+    routes
 }
 
 async fn predictions(
@@ -82,7 +74,7 @@ async fn predictions(
 ) -> Response {
     match predict(&app, id.as_deref(), query.as_deref(), request).await {
         Ok(response) => response,
-        Err(error) => error_response(&error),
+        Err(error) => PROTOCOL.error_response(&error),
     }
 }
 
@@ -92,17 +84,18 @@ async fn predict(
     query: Option<&str>,
     request: Request,
 ) -> Result<Response, ServerError> {
-    let (model, was_loaded) = app.repository.model(id).await?;
-    let parameters = Parameters::parse(query.unwrap_or_default(), &model.target)?;
+    let ready = app.repository.model(id).await?;
+    let parameters = Parameters::parse(query.unwrap_or_default(), &ready.model.target)?;
     let csv = answer::wants_csv(request.headers());
-    let exchange = PpsExchange::read(request, parameters, csv, &app.admission, app.config.body_limit).await?;
-    let answer = app.scorer.answer(&app.admission, model, exchange).await?;
-    let mut response = Response::new(answer_body(answer));
+    let columns = Columns::new(parameters.keep, ready.deployment.settings().required_column());
+    let form = answer::AnswerFormat::new(csv, parameters.decimals);
+    let exchange = PpsExchange::read(request, columns, form, &app.admission, app.config.body_limit).await?;
+    let mut response = super::response(app.scorer.answer(&app.admission, &ready, exchange).await?);
     let content_type = if csv { "text/csv; charset=utf-8" } else { "application/json" };
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
         .headers_mut()
-        .insert(CACHE_HIT, HeaderValue::from_static(if was_loaded { "true" } else { "false" }));
+        .insert(CACHE_HIT, HeaderValue::from_static(if ready.was_loaded { "true" } else { "false" }));
     Ok(response)
 }
 
@@ -112,7 +105,7 @@ async fn not_offered(State(app): State<Arc<App>>, PathId(id): PathId) -> Respons
         Ok(_) => ServerError::BadParameter("not available for this model".to_owned()),
         Err(error) => error,
     };
-    error_response(&error)
+    PROTOCOL.error_response(&error)
 }
 
 /// Clients without a token ask for one first; any will do.
@@ -120,55 +113,7 @@ async fn api_token() -> Response {
     json(StatusCode::OK, "{\"api_token\":\"none-needed\"}")
 }
 
-pub(crate) async fn unknown_route() -> Response {
-    error_response(&ServerError::NotFound(
-        "there is no such route; predictions are at POST /predictions and POST /deployments/{id}/predictions"
-            .to_owned(),
-    ))
-}
-
-pub(crate) async fn unknown_method(request: Request) -> Response {
-    error_response(&ServerError::MethodNotAllowed(shortened(request.method().as_str()).into_owned()))
-}
-
 /// `{"message": …}`, whatever the request accepts.
-pub(crate) fn error_response(error: &ServerError) -> Response {
-    let body = serde_json::json!({ "message": error.to_string() }).to_string();
-    let mut response = json(error.status(), body);
-    if matches!(error, ServerError::Loading(_) | ServerError::Overloaded(_)) {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    response
-}
-
-/// An answer as a body of known length.
-fn answer_body(answer: Answer) -> Body {
-    let Answer { mut chunks, room } = answer;
-    match chunks.len() {
-        1 if room.is_empty() => Body::from(chunks.remove(0)),
-        _ => Body::new(Chunks { chunks: chunks.into_iter().collect(), _room: room }),
-    }
-}
-
-/// Chunks that are ready: sent one after the other, never joined.
-struct Chunks {
-    chunks: std::collections::VecDeque<bytes::Bytes>,
-    /// Given back when the last of them is sent, or nobody reads them any more.
-    _room: Room,
-}
-
-impl http_body::Body for Chunks {
-    type Data = bytes::Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        std::task::Poll::Ready(self.chunks.pop_front().map(|chunk| Ok(Frame::data(chunk))))
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.chunks.iter().map(|chunk| chunk.len() as u64).sum())
-    }
+fn message(error: &ServerError) -> Response {
+    json(error.status(), serde_json::json!({ "message": error.to_string() }).to_string())
 }

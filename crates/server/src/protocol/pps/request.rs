@@ -7,16 +7,15 @@ use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use encoding_rs::{Encoding, UTF_8};
 use portend_core::{Target, shortened, shortened_to};
-use portend_model::frame::{Frame, Keep};
-use portend_model::{Model, Predictions};
+use portend_model::Model;
+use portend_model::frame::Frame;
 
-use super::answer::{AnswerFormat, CsvAnswer, JsonAnswer, output_columns};
-use super::parameters::Parameters;
+use super::answer::{AnswerFormat, output_columns};
+use super::columns::Columns;
 use crate::admission::Admission;
-use crate::body::{Payload, charset, gather, is_gzip};
-use crate::decimal::Format;
+use crate::body::{Packing, Payload, charset, gather, packing};
 use crate::error::ServerError;
-use crate::score::{Block, Exchange};
+use crate::score::Exchange;
 
 /// What the rows are written in.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,7 +29,7 @@ enum Rows {
 pub(super) struct PpsExchange {
     payload: Payload,
     rows: Rows,
-    keep: Keep,
+    columns: Columns,
     answer: AnswerFormat,
 }
 
@@ -38,34 +37,29 @@ impl PpsExchange {
     /// Reads headers and gathers the body; nothing is decoded yet.
     pub(super) async fn read(
         request: Request,
-        parameters: Parameters,
-        csv: bool,
+        columns: Columns,
+        answer: AnswerFormat,
         admission: &Admission,
         limit: usize,
     ) -> Result<Self, ServerError> {
         let (head, body) = request.into_parts();
-        let gzip = is_gzip(&head.headers)?;
+        let packing = packing(&head.headers)?;
         // Known before the body is read, so that a wrong type costs nobody an upload.
         let content = Content::of(&head.headers)?;
         let (bytes, room) = gather(body, &head.headers, admission, limit).await?;
-        let mut payload = Payload { bytes, gzip, charset: UTF_8, limit, room };
+        let mut payload = Payload { bytes, packing, charset: UTF_8, limit, room };
         let ((rows, charset), payload) = match content {
             Content::Plain(rows, charset) => ((rows, charset), payload),
             Content::Form(boundary) => {
-                if payload.gzip {
+                if payload.packing != Packing::Plain {
                     // it is unpacked before it has a permit: room for the most that may come of it
                     admission.take_room(&mut payload.room, limit)?;
                 }
                 let (kind, bytes) = multipart(&payload, boundary).await?;
-                (kind, Payload { bytes, gzip: false, ..payload })
+                (kind, Payload { bytes, packing: Packing::Plain, ..payload })
             }
         };
-        let decimals = parameters.decimals;
-        let answer = match csv {
-            true => AnswerFormat::Csv(CsvAnswer(Format { decimals, exponents: false })),
-            false => AnswerFormat::Json(JsonAnswer(Format { decimals, exponents: true })),
-        };
-        Ok(Self { payload: Payload { charset, ..payload }, rows, keep: parameters.keep, answer })
+        Ok(Self { payload: Payload { charset, ..payload }, rows, columns, answer })
     }
 
     /// A repeated column may not be called like a column of a CSV answer.
@@ -85,8 +79,10 @@ impl PpsExchange {
 }
 
 impl Exchange for PpsExchange {
-    fn size(&self) -> Option<(usize, usize)> {
-        if self.payload.gzip {
+    type Encoder = AnswerFormat;
+
+    fn size(&self, _: &Model) -> Option<(usize, usize)> {
+        if self.payload.packing != Packing::Plain {
             return None;
         }
         let bytes = &self.payload.bytes;
@@ -96,32 +92,17 @@ impl Exchange for PpsExchange {
         Some((bytes.len(), rows))
     }
 
-    fn decode(&self, model: &Model, parts: usize) -> Result<Vec<Frame>, ServerError> {
+    fn decode(self, model: &Model, parts: usize) -> Result<(Vec<Frame>, AnswerFormat), ServerError> {
         let text = self.payload.text()?;
         let frames = match self.rows {
-            Rows::Csv => model.decode_csv(&text, &self.keep, parts)?,
-            Rows::Json => vec![model.decode_json(&text, &self.keep)?],
+            Rows::Csv => model.decode_csv(&text, self.columns.keep(), parts),
+            Rows::Json => model.decode_json(&text, self.columns.keep()).map(|frame| vec![frame]),
         };
+        let frames = self.columns.check(frames)?;
         if let Some(first) = frames.first() {
             self.check_collision(&model.target, first)?;
         }
-        Ok(frames)
-    }
-
-    fn row_bytes(&self, model: &Model, first: &Frame) -> usize {
-        self.answer.row_bytes(&model.target, first)
-    }
-
-    fn encode_head(&self, model: &Model, first: &Frame, out: &mut Vec<u8>) {
-        self.answer.head(&model.target, first, out);
-    }
-
-    fn encode_rows(&self, model: &Model, rows: &Block<'_>, predictions: &Predictions, out: &mut Vec<u8>) {
-        self.answer.rows(&model.target, rows, predictions, out);
-    }
-
-    fn encode_tail(&self, out: &mut Vec<u8>) {
-        self.answer.tail(out);
+        Ok((frames, self.answer))
     }
 }
 
@@ -191,10 +172,10 @@ async fn multipart(
         let reason = e.to_string();
         ServerError::BadBody(format!("the multipart body cannot be read: {}", shortened_to(200, &reason)))
     };
-    let bytes = match whole.gzip {
-        false => whole.bytes.clone(),
+    let bytes = match whole.packing {
+        Packing::Plain => whole.bytes.clone(),
         // Other requests on this thread go on elsewhere meanwhile.
-        true => Bytes::from(tokio::task::block_in_place(|| whole.unpacked())?.into_owned()),
+        _ => Bytes::from(tokio::task::block_in_place(|| whole.unpacked())?.into_owned()),
     };
     let stream = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(bytes)]);
     let mut form = multer::Multipart::new(stream, boundary);

@@ -1,0 +1,156 @@
+//! The Open Inference Protocol, version 2, over REST, with Triton's extensions: binary tensors, repository, statistics,
+//! configuration. Routes and handlers; what has to do with tensors stands in the files below and knows no HTTP.
+
+mod datatype;
+mod describe;
+mod infer;
+mod manage;
+mod outputs;
+mod request;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::Response;
+use axum::routing::{any, get, post};
+use portend_core::shortened;
+use portend_model::Model;
+use serde_json::{Value, json};
+
+use super::{PathId, Protocol, Route, find_model};
+use crate::error::ServerError;
+use crate::http::{self, App};
+use crate::repository::Ready;
+use infer::{Called, InferExchange};
+
+/// The protocol.
+pub(super) const PROTOCOL: Protocol = Protocol { routes, paths: &["/v2"], error_form: error };
+
+fn routes() -> Vec<Route> {
+    let mut routes = vec![
+        Route::health("/v2/health/live", get(live)),
+        Route::health("/v2/health/ready", get(server_ready)),
+        Route::model("/v2", get(describe::server)),
+        Route::model("/v2/models", get(describe::models)),
+        Route::model("/v2/models/stats", get(describe::all_statistics)),
+        Route::model("/v2/repository/index", post(manage::index)),
+        Route::model("/v2/repository/models/{name}/load", post(manage::load)),
+        Route::model("/v2/repository/models/{name}/unload", post(manage::unload)),
+        Route::model("/v2/systemsharedmemory/{*rest}", any(shared_memory)),
+        Route::model("/v2/cudasharedmemory/{*rest}", any(shared_memory)),
+    ];
+    for version in ["", "/versions/{version}"] {
+        let model = format!("/v2/models/{{name}}{version}");
+        routes.push(Route::model(format!("{model}/ready"), get(model_ready)));
+        routes.push(Route::model(format!("{model}/infer"), post(infer)));
+        routes.push(Route::model(format!("{model}/config"), get(describe::config)));
+        routes.push(Route::model(format!("{model}/stats"), get(describe::statistics)));
+        routes.push(Route::model(model, get(describe::model)));
+    }
+    routes
+}
+
+/// What a path says of the model that is meant.
+struct ModelPath {
+    /// The id in its prefix.
+    prefix: Option<String>,
+    name: String,
+    version: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ModelPath {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let parameters = RawPathParams::from_request_parts(parts, state).await.ok();
+        let of = |wanted: &str| {
+            let mut all = parameters.iter().flatten();
+            all.find(|(name, _)| *name == wanted).map(|(_, value)| value.to_owned())
+        };
+        // a name that is not text is nobody's: the look-up says so
+        Ok(Self { prefix: of("id"), name: of("name").unwrap_or_default(), version: of("version") })
+    }
+}
+
+impl ModelPath {
+    /// The model in the version that is asked for.
+    async fn find(&self, app: &App) -> Result<Ready, ServerError> {
+        let ready = find_model(app, self.prefix.as_deref(), Some(&self.name)).await?;
+        let version = version(&ready.model);
+        match &self.version {
+            Some(asked) if asked != version => Err(ServerError::NotFound(format!(
+                "model '{}' has no version '{}': it has {version}",
+                shortened(&self.name),
+                shortened(asked)
+            ))),
+            _ => Ok(ready),
+        }
+    }
+}
+
+/// A model's version; those without one are the first.
+fn version(model: &Model) -> &str {
+    if model.version.is_empty() { "1" } else { &model.version }
+}
+
+async fn infer(State(app): State<Arc<App>>, path: ModelPath, request: Request) -> Response {
+    inferred(&app, path, request).await.unwrap_or_else(|error| PROTOCOL.error_response(&error))
+}
+
+async fn inferred(app: &App, path: ModelPath, request: Request) -> Result<Response, ServerError> {
+    let ready = path.find(app).await?;
+    let called = Called { name: path.name, version: version(&ready.model).to_owned() };
+    let exchange = InferExchange::read(request, called, &app.admission, app.config.body_limit).await?;
+    Ok(super::response(app.scorer.answer(&app.admission, &ready, exchange).await?))
+}
+
+/// The process is alive.
+async fn live() -> Response {
+    http::json(StatusCode::OK, "{\"live\":true}")
+}
+
+/// Models can be asked.
+async fn server_ready(State(app): State<Arc<App>>, PathId(id): PathId) -> Response {
+    let stopping = app.stopping.load(Ordering::Relaxed);
+    let state = match id {
+        _ if stopping => Err("the server is stopping".to_owned()),
+        Some(id) => app.repository.model(Some(&id)).await.map(|_| ()).map_err(|error| error.to_string()),
+        None => app.repository.readiness().await.map_err(str::to_owned),
+    };
+    match state {
+        Ok(()) => http::json(StatusCode::OK, "{\"ready\":true,\"live\":true}"),
+        Err(reason) => answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": reason, "ready": false })),
+    }
+}
+
+/// A model can be asked: it is loaded if it is not.
+async fn model_ready(State(app): State<Arc<App>>, path: ModelPath) -> Response {
+    match path.find(&app).await {
+        Ok(_) => answer(StatusCode::OK, &json!({ "name": path.name, "ready": true })),
+        Err(error) => PROTOCOL.error_response(&error),
+    }
+}
+
+/// Shared memory is a client's and a server's on one machine: tensors are sent in bodies here.
+async fn shared_memory() -> Response {
+    PROTOCOL.error_response(&ServerError::BadBody(
+        "shared memory is not offered: send tensors in the body".to_owned(),
+    ))
+}
+
+fn answer(status: StatusCode, body: &Value) -> Response {
+    http::json(status, body.to_string())
+}
+
+/// `{"error": …}`: clients take any other body for a failure of their own. What is wrong with rows is always 400.
+fn error(error: &ServerError) -> Response {
+    let status = match error.status() {
+        StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
+        status => status,
+    };
+    answer(status, &json!({ "error": error.to_string() }))
+}
