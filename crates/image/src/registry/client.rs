@@ -1,35 +1,26 @@
 //! One registry: how it is reached, who one is there, requests and their repetition.
 
-use std::collections::HashMap;
-use std::io::Read;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use portend_core::{shortened, shortened_to};
-use serde::Deserialize;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Body, http};
+use ureq::{Agent, http};
 
 use super::address::{Address, is_loopback};
+use super::answer::Answer;
 use super::challenge::Challenge;
-use super::credentials::{Credential, Credentials};
-use crate::digest::Digest;
+use super::credentials::Credentials;
+use super::token::{Scope, Tokens};
 use crate::document::media;
 use crate::error::ImageError;
 use crate::reference::Reference;
 
 /// How often a request is made, and the times between.
 const ATTEMPTS: u32 = 3;
-const RETRIED: [u16; 8] = [408, 429, 499, 500, 502, 503, 504, 522];
+pub(super) const RETRIED: [u16; 8] = [408, 429, 499, 500, 502, 503, 504, 522];
 /// The longest that a registry may ask to wait.
 const MOST_WAIT: Duration = Duration::from_secs(60);
 const MOST_REDIRECTS: usize = 5;
-/// The most bytes of an error's text or a token that are read.
-const MOST_TEXT: u64 = 64 << 10;
-/// How long a token holds where its answer does not say.
-const TOKEN_LIFE: u64 = 60;
 
 /// The media types of manifests. A registry that keeps another type than it is asked for answers 404.
 const MANIFESTS: [&str; 4] = [media::INDEX, media::MANIFEST, media::DOCKER_INDEX, media::DOCKER_MANIFEST];
@@ -54,59 +45,22 @@ impl Default for RegistryOptions {
     }
 }
 
-/// What a request is for: repositories and what is done with them.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Scope(Vec<String>);
-
-impl Scope {
-    pub(super) fn pull(repository: &str) -> Self {
-        Self(vec![format!("repository:{repository}:pull")])
-    }
-
-    pub(super) fn push(repository: &str) -> Self {
-        Self(vec![format!("repository:{repository}:pull,push")])
-    }
-
-    pub(super) fn all(repository: &str) -> Self {
-        Self(vec![format!("repository:{repository}:pull,push,delete")])
-    }
-
-    /// Together with reading another repository.
-    pub(super) fn and_pull(mut self, repository: &str) -> Self {
-        self.0.push(format!("repository:{repository}:pull"));
-        self
-    }
-
-    fn repository(&self) -> &str {
-        self.0.first().and_then(|scope| scope.split(':').nth(1)).unwrap_or_default()
-    }
-}
-
-/// What a registry answered.
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) address: Address,
-    headers: http::HeaderMap,
-    body: Body,
-}
-
 /// One registry.
 pub(super) struct Client {
     agent: Agent,
-    registry: String,
-    credentials: Credentials,
+    pub(super) registry: String,
+    pub(super) credentials: Credentials,
     may_be_plain: bool,
     wait: Duration,
     met: Mutex<Option<Met>>,
-    /// Values of `Authorization` by what they are for, with the time until which they hold.
-    tokens: Mutex<HashMap<Scope, (String, Instant)>>,
+    pub(super) tokens: Tokens,
 }
 
 /// What is known after the first answer.
 #[derive(Debug, Clone)]
-struct Met {
-    origin: Address,
-    challenge: Option<Challenge>,
+pub(super) struct Met {
+    pub(super) origin: Address,
+    pub(super) challenge: Option<Challenge>,
 }
 
 impl Client {
@@ -136,7 +90,7 @@ impl Client {
             may_be_plain: insecure || is_loopback(registry),
             wait: options.wait,
             met: Mutex::new(None),
-            tokens: Mutex::new(HashMap::new()),
+            tokens: Tokens::default(),
         })
     }
 
@@ -146,7 +100,7 @@ impl Client {
     }
 
     /// How the registry is spoken to and what it wants to see, found out once.
-    fn meet(&self) -> Result<Met, ImageError> {
+    pub(super) fn meet(&self) -> Result<Met, ImageError> {
         let mut met = self.met.lock().unwrap_or_else(|e| e.into_inner());
         if let Some(met) = &*met {
             return Ok(met.clone());
@@ -166,9 +120,7 @@ impl Client {
             }
             answer => answer?,
         };
-        let challenges =
-            answer.headers.get_all("www-authenticate").iter().filter_map(|value| value.to_str().ok());
-        let challenge = Challenge::parse(&challenges.collect::<Vec<_>>().join(", "));
+        let challenge = Challenge::parse(&answer.challenges());
         let origin = answer.address.clone();
         match (answer.status, &challenge) {
             (200, _) | (401, Some(_)) => {}
@@ -264,7 +216,7 @@ impl Client {
         Err(ImageError::Refused(format!("{} leads from one address to the next without end", self.registry)))
     }
 
-    fn once(
+    pub(super) fn once(
         &self,
         method: &str,
         address: &Address,
@@ -286,7 +238,7 @@ impl Client {
         };
         let answer = answer.map_err(|e| unreachable(address, &e))?;
         let (parts, body) = answer.into_parts();
-        Ok(Answer { status: parts.status.as_u16(), address: address.clone(), headers: parts.headers, body })
+        Ok(Answer::new(parts.status.as_u16(), address.clone(), parts.headers, body))
     }
 
     /// Makes a request again where what went wrong may pass.
@@ -315,85 +267,6 @@ impl Client {
     pub(super) fn pause(&self, attempt: u32) {
         std::thread::sleep(self.wait * 3_u32.pow(attempt.min(3)));
     }
-
-    /// The value of `Authorization` for a scope; `fresh` does without one that was kept.
-    fn authorization(&self, scope: &Scope, fresh: bool) -> Result<Option<String>, ImageError> {
-        let Some(challenge) = self.meet()?.challenge else { return Ok(None) };
-        let mut tokens = self.tokens.lock().unwrap_or_else(|e| e.into_inner());
-        let kept = tokens.get(scope).filter(|(_, until)| !fresh && Instant::now() < *until);
-        if let Some((value, _)) = kept {
-            return Ok(Some(value.clone()));
-        }
-        let credential = self.credentials.of(&self.registry, scope.repository())?;
-        let (value, life) = match (challenge, credential) {
-            (_, Credential::Bearer(token)) => (format!("Bearer {token}"), TOKEN_LIFE),
-            (Challenge::Basic, Credential::Basic(user, password)) => (basic(&user, &password), 3600),
-            (Challenge::Basic, Credential::Identity(_)) => {
-                let reason = "its credentials are an identity token, and it wants a name and a password";
-                return Err(ImageError::Denied(format!("{}: {reason}", self.registry)));
-            }
-            (Challenge::Basic, Credential::None) => return Ok(None),
-            (Challenge::Bearer { realm, service }, credential) => {
-                let token = self.token(&realm, service.as_deref(), scope, &credential)?;
-                (format!("Bearer {}", token.0), token.1)
-            }
-        };
-        // a little before its end, so that none ends on the way
-        let until = Instant::now() + Duration::from_secs(life.min(86_400) * 9 / 10);
-        tokens.insert(scope.clone(), (value.clone(), until));
-        Ok(Some(value))
-    }
-
-    /// Has a token made.
-    fn token(
-        &self,
-        realm: &str,
-        service: Option<&str>,
-        scope: &Scope,
-        credential: &Credential,
-    ) -> Result<(String, u64), ImageError> {
-        #[derive(Deserialize)]
-        struct Token {
-            token: Option<String>,
-            access_token: Option<String>,
-            expires_in: Option<u64>,
-        }
-        let what = format!("a token for {}", self.registry);
-        let realm = Address::parse(realm)?;
-        self.meet()?.origin.may_lead_to(&realm)?;
-        let mut parameters: Vec<(&str, &str)> = service.iter().map(|service| ("service", *service)).collect();
-        parameters.extend(scope.0.iter().map(|scope| ("scope", scope.as_str())));
-        let mut answer = None;
-        if let Credential::Identity(token) = credential {
-            let grant = [("grant_type", "refresh_token"), ("refresh_token", token), ("client_id", "portend")];
-            let form = encoded(parameters.iter().chain(&grant));
-            let kind = [("content-type", "application/x-www-form-urlencoded".to_owned())];
-            let asked = self.repeated(|| self.once("POST", &realm, &kind, None, form.as_bytes()), passes)?;
-            answer = Some(asked).filter(|answer| !matches!(answer.status, 404 | 405));
-        }
-        let answer = match answer {
-            Some(answer) => answer,
-            None => {
-                let separator = if realm.as_str().contains('?') { '&' } else { '?' };
-                let address = format!("{}{separator}{}", realm.as_str(), encoded(&parameters));
-                let address = Address::parse(&address)?;
-                let own = match credential {
-                    Credential::Basic(user, password) => Some(basic(user, password)),
-                    Credential::Identity(token) => Some(basic("<token>", token)),
-                    _ => None,
-                };
-                self.repeated(|| self.once("GET", &address, &[], own.as_deref(), &[]), passes)?
-            }
-        };
-        let text = answer.expect(&[200], &what)?.text(MOST_TEXT, &what)?;
-        let token: Token = serde_json::from_slice(&text).map_err(|_| {
-            ImageError::Refused(format!("{what}: the answer of {} holds none", realm.origin()))
-        })?;
-        let value = token.token.or(token.access_token).filter(|value| !value.is_empty());
-        let value =
-            value.ok_or_else(|| ImageError::Denied(format!("{what}: {} gives none", realm.origin())))?;
-        Ok((value, token.expires_in.unwrap_or(TOKEN_LIFE)))
-    }
 }
 
 /// An error that a further attempt may not meet.
@@ -420,20 +293,6 @@ fn unreachable(address: &Address, error: &ureq::Error) -> ImageError {
     ImageError::Unreachable(format!("cannot ask {}: {error}{remedy}", address.origin()))
 }
 
-fn basic(user: &str, password: &str) -> String {
-    format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
-}
-
-/// Parameters as a query has them.
-fn encoded<'a>(pairs: impl IntoIterator<Item = &'a (&'a str, &'a str)>) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
-    let code = |b: u8| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") };
-    let pairs = pairs
-        .into_iter()
-        .map(|(name, value)| format!("{name}={}", value.bytes().map(code).collect::<String>()));
-    pairs.collect::<Vec<_>>().join("&")
-}
-
 /// The system's certificate authorities and further ones. None: there are none, so that those count that the program
 /// brings with it.
 fn authorities(more: &[Vec<u8>]) -> Result<Option<Vec<Certificate<'static>>>, ImageError> {
@@ -455,137 +314,4 @@ fn authorities(more: &[Vec<u8>]) -> Result<Option<Vec<Certificate<'static>>>, Im
         }
     }
     Ok(Some(roots).filter(|roots| !roots.is_empty()))
-}
-
-impl Answer {
-    fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-
-    pub(super) fn media_type(&self) -> String {
-        self.header("content-type")
-            .and_then(|text| text.split(';').next())
-            .unwrap_or_default()
-            .trim()
-            .to_owned()
-    }
-
-    pub(super) fn length(&self) -> Option<u64> {
-        self.header("content-length")?.parse().ok()
-    }
-
-    /// The last byte that an upload has, plus one.
-    pub(super) fn received(&self) -> Option<u64> {
-        self.header("range")?
-            .trim_start_matches("bytes=")
-            .split_once('-')?
-            .1
-            .parse::<u64>()
-            .ok()?
-            .checked_add(1)
-    }
-
-    /// The least size of a chunk that the registry takes.
-    pub(super) fn least_chunk(&self) -> Option<usize> {
-        self.header("oci-chunk-min-length")?.parse().ok()
-    }
-
-    /// The first byte of what was asked for that is in the answer.
-    pub(super) fn starts_at(&self) -> Option<u64> {
-        self.header("content-range")?.strip_prefix("bytes ")?.split('-').next()?.parse().ok()
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        self.header("retry-after")?.parse().ok().map(Duration::from_secs)
-    }
-
-    pub(super) fn location(&self) -> Result<Address, ImageError> {
-        let location = self.header("location").ok_or_else(|| {
-            ImageError::Refused(format!(
-                "{} answers {} without a location",
-                self.address.origin(),
-                self.status
-            ))
-        });
-        self.address.join(location?)
-    }
-
-    /// The next page of a list, if there is one.
-    pub(super) fn next_page(&self, from: &Address) -> Result<Option<Address>, ImageError> {
-        let Some(link) = self.header("link") else { return Ok(None) };
-        let target = link.split(',').find(|part| part.contains("rel=\"next\"") || part.contains("rel=next"));
-        let target =
-            target.and_then(|part| part.split_once('<')?.1.split_once('>')).map(|(target, _)| target);
-        target.map(|target| from.join(target)).transpose()
-    }
-
-    /// The digest that the registry names.
-    pub(super) fn digest(&self) -> Result<Digest, ImageError> {
-        let text = self.header("docker-content-digest").ok_or_else(|| {
-            ImageError::Refused(format!("{} does not tell the digest of a manifest", self.address.origin()))
-        })?;
-        Digest::parse(text)
-    }
-
-    pub(super) fn has_digest(&self) -> bool {
-        self.headers.contains_key("docker-content-digest")
-    }
-
-    /// The answer, if its status is one of these, and otherwise what the registry has to say.
-    pub(super) fn expect(self, statuses: &[u16], what: &str) -> Result<Self, ImageError> {
-        if statuses.contains(&self.status) {
-            return Ok(self);
-        }
-        let (status, origin) = (self.status, self.address.origin());
-        let said = self.complaint();
-        let text = format!("{what}: {origin} answers {status}{said}");
-        Err(match status {
-            401 => ImageError::Denied(format!(
-                "{text}; log in: docker login writes the credentials, or --username and --password-file give them"
-            )),
-            403 => ImageError::Denied(format!("{text}; these credentials do not permit it")),
-            404 => ImageError::Absent(text),
-            status if RETRIED.contains(&status) => ImageError::Unreachable(text),
-            _ => ImageError::Refused(text),
-        })
-    }
-
-    /// What the body of a refusal says.
-    fn complaint(self) -> String {
-        #[derive(Deserialize)]
-        struct Errors {
-            errors: Vec<OneError>,
-        }
-        #[derive(Deserialize)]
-        struct OneError {
-            #[serde(default)]
-            code: String,
-            #[serde(default)]
-            message: String,
-        }
-        let mut text = Vec::new();
-        _ = self.body.into_reader().take(MOST_TEXT).read_to_end(&mut text);
-        let errors: Vec<OneError> =
-            serde_json::from_slice(&text).map(|found: Errors| found.errors).unwrap_or_default();
-        let errors = errors.iter().take(3).map(|e| format!("{} ({})", e.message, shortened(&e.code)));
-        let said = errors.collect::<Vec<_>>().join("; ");
-        // somebody else's text, which is not to steer a terminal
-        let said: String = said.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        if said.is_empty() { said } else { format!(": {}", shortened_to(300, &said)) }
-    }
-
-    /// A body that is small.
-    pub(super) fn text(self, most: u64, what: &str) -> Result<Vec<u8>, ImageError> {
-        let mut text = Vec::new();
-        let read = self.body.into_reader().take(most + 1).read_to_end(&mut text);
-        read.map_err(|e| ImageError::Unreachable(format!("{what}: the answer breaks off: {e}")))?;
-        if text.len() as u64 > most {
-            return Err(ImageError::bad(what, format!("the answer has more than {most} bytes")));
-        }
-        Ok(text)
-    }
-
-    pub(super) fn into_reader(self) -> impl Read + Send {
-        self.body.into_reader()
-    }
 }

@@ -2,11 +2,13 @@
 //! bounded, so that any request can be made again; what is received passes by.
 
 mod address;
+mod answer;
 mod challenge;
 mod client;
 mod credentials;
 mod pull;
 mod push;
+mod token;
 
 use std::sync::Arc;
 
@@ -18,7 +20,8 @@ pub use push::RegistryTarget;
 use crate::digest::Digest;
 use crate::error::ImageError;
 use crate::reference::Reference;
-use client::{Client, Scope};
+use client::Client;
+use token::Scope;
 
 /// The most tags of a repository that are listed, and pages of them.
 const MOST_TAGS: usize = 100_000;

@@ -3,7 +3,9 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use super::client::{Answer, Client, RegistryOptions, Scope};
+use super::answer::Answer;
+use super::client::{Client, RegistryOptions};
+use super::token::Scope;
 use crate::document::{Content, Descriptor, MOST_DOCUMENT};
 use crate::error::ImageError;
 use crate::reference::Reference;

@@ -5,7 +5,9 @@ use std::io::Read;
 use std::sync::Arc;
 
 use super::address::Address;
-use super::client::{Answer, Client, RegistryOptions, Scope, passes};
+use super::answer::Answer;
+use super::client::{Client, RegistryOptions, passes};
+use super::token::Scope;
 use crate::digest::Hasher;
 use crate::document::{Content, Descriptor};
 use crate::error::ImageError;
