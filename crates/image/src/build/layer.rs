@@ -200,6 +200,26 @@ mod tests {
         }
     }
 
+    /// A new release of a compressor may change these. Then every image gets another digest, which users must be told.
+    #[test]
+    fn the_bytes_of_a_layer_are_those_of_the_last_release() {
+        let mut state = 1_u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            b"the words of a text that can be compressed "[(state >> 16) as usize % 43]
+        };
+        let content = FileContent::Bytes((0..300_000).map(|_| next()).collect());
+        let file = LayerFile { path: "opt/ml/model/m".to_owned(), executable: false, content };
+        for (compression, expected) in [
+            (Compression::Gzip, "7cfcddd20107491b44fbe8fc1668a56c100a3fabc9d0544855595ae37b9d0ca9"),
+            (Compression::Zstd, "230bfea11bad79f2637a4ff24dc8e760ba1c8522801c0872c8abf49916e07fa6"),
+            (Compression::None, "4d77b947da83fddd99f3c722a154aae5aed4e4d077b0b01e2d733da41c71f8ef"),
+        ] {
+            let layer = Layer::of(std::slice::from_ref(&file), compression).unwrap();
+            assert_eq!(layer.descriptor.digest.hex(), expected, "{compression:?}");
+        }
+    }
+
     #[test]
     fn a_file_that_changes_while_it_is_read_is_no_layer() {
         let folder = tempfile::tempdir().unwrap();
