@@ -194,6 +194,8 @@ impl Session<'_> {
                     // what the registry has is what it says; one that says nothing has all
                     self.arrived(answer.received().unwrap_or(end), start, end)?;
                 }
+                // a registry that was restarted does not know the upload any more: it is begun again
+                Err(ImageError::Absent(text)) => return Err(ImageError::Unreachable(text)),
                 Err(error) if passes(&error) && breaks < MOST_BREAKS => {
                     self.target.client.pause(breaks.min(2));
                     breaks += 1;

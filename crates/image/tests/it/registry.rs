@@ -365,12 +365,11 @@ fn what_may_pass_is_tried_again_and_no_more_than_three_times() {
     assert_eq!(server.requests().len(), 4);
 }
 
-#[test]
-fn a_chunk_that_breaks_off_is_gone_on_with_where_the_registry_says() {
+/// A layout with an image of one layer, and that layer with the manifest's digest.
+fn large_image(folder: &Path) -> (Vec<u8>, String) {
     // 40 MiB: two chunks of 16 and one of 8
-    let folder = tempfile::tempdir().unwrap();
     let layer: Vec<u8> = (0..40 << 20).map(|i: u32| (i >> 8) as u8).collect();
-    let blobs = folder.path().join("blobs/sha256");
+    let blobs = folder.join("blobs/sha256");
     fs::create_dir_all(&blobs).unwrap();
     let config = br#"{"os":"linux","architecture":"amd64"}"#;
     let manifest = json!({"schemaVersion": 2, "mediaType": media::MANIFEST,
@@ -380,16 +379,18 @@ fn a_chunk_that_breaks_off_is_gone_on_with_where_the_registry_says() {
         fs::write(blobs.join(Digest::of(bytes).hex()), bytes).unwrap();
     }
     let entry = Descriptor::of(media::MANIFEST, manifest.as_bytes());
-    fs::write(folder.path().join("oci-layout"), "{}").unwrap();
-    fs::write(
-        folder.path().join("index.json"),
-        json!({"schemaVersion": 2, "manifests": [entry]}).to_string(),
-    )
-    .unwrap();
+    fs::write(folder.join("oci-layout"), "{}").unwrap();
+    fs::write(folder.join("index.json"), json!({"schemaVersion": 2, "manifests": [entry]}).to_string())
+        .unwrap();
+    (layer, Digest::of(manifest.as_bytes()).to_string())
+}
 
+#[test]
+fn a_chunk_that_breaks_off_is_gone_on_with_where_the_registry_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let (layer, digest) = large_image(folder.path());
     let got = Arc::new(Mutex::new((Vec::<u8>::new(), 0)));
     let upload = Arc::clone(&got);
-    let digest = Digest::of(manifest.as_bytes()).to_string();
     let server = Server::start(move |r, out| {
         let mut upload = upload.lock().unwrap();
         let place = |upload: &(Vec<u8>, i32)| format!("/v2/a/blobs/uploads/x?state={}", upload.0.len());
@@ -426,4 +427,47 @@ fn a_chunk_that_breaks_off_is_gone_on_with_where_the_registry_says() {
     let put =
         server.requests().into_iter().find(|r| r.method == "PUT" && r.target.contains("uploads/x")).unwrap();
     assert!(put.target.contains("&digest=sha256:"), "{}", put.target);
+}
+
+#[test]
+fn an_upload_that_the_registry_forgot_is_begun_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (layer, digest) = large_image(folder.path());
+    let uploads = Arc::new(Mutex::new(Vec::<Vec<u8>>::new()));
+    let kept = Arc::clone(&uploads);
+    let server = Server::start(move |r, out| {
+        let mut uploads = kept.lock().unwrap();
+        let place = [("Location", "/v2/a/blobs/uploads/x")];
+        match (r.method.as_str(), r.target.contains("/manifests/")) {
+            ("HEAD", true) => answer(out, 200, &[("Docker-Content-Digest", &digest)], b""),
+            ("HEAD", false) => answer(out, 404, &[], b""),
+            ("POST", _) => {
+                uploads.push(Vec::new());
+                answer(out, 202, &place, b"")
+            }
+            ("PATCH", _) => {
+                let count = uploads.len();
+                let upload = uploads.last_mut().unwrap();
+                // restarted after the first chunk of the first try
+                if count < 3 && !upload.is_empty() {
+                    return answer(
+                        out,
+                        404,
+                        &[],
+                        br#"{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN","message":"x"}]}"#,
+                    );
+                }
+                upload.extend(&r.body);
+                answer(out, 202, &place, b"")
+            }
+            ("GET", _) => answer(out, 200, &[], b"{}"),
+            _ => answer(out, 201, &[], b""),
+        }
+    });
+    let source = LayoutSource::open(folder.path(), None).unwrap();
+    let target = RegistryTarget::new(&server.reference("a:1"), &options()).unwrap();
+    copy(&source, &target, None).unwrap();
+    let uploads = uploads.lock().unwrap();
+    assert!(uploads.iter().any(|upload| *upload == layer));
+    assert!(uploads.len() <= 4, "{} uploads", uploads.len());
 }
