@@ -30,6 +30,11 @@ pub trait Source: Sync {
         small(self, wanted)
     }
 
+    /// What the image is called there, if it has a name.
+    fn name(&self) -> Option<Reference> {
+        self.repository().cloned()
+    }
+
     /// The repository of a registry that it lies in.
     fn repository(&self) -> Option<&Reference> {
         None

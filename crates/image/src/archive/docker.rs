@@ -1,6 +1,6 @@
 //! What `docker load` reads: `manifest.json` with the names of files in the archive.
 
-use std::io::Read;
+use std::io::Read as _;
 
 use serde::{Deserialize, Serialize};
 
@@ -42,11 +42,11 @@ pub(super) fn familiar(name: &Reference) -> String {
     hub.strip_prefix("library/").unwrap_or(hub).to_owned()
 }
 
-/// The image of an archive that has no layout: its manifest, and where its blobs lie. The error is a reason.
-pub(super) fn read(
-    tar: &TarIndex,
-    name: Option<&Reference>,
-) -> Result<(Content, Vec<(Digest, Section)>), String> {
+/// The image of an archive that has no layout: its manifest, where its blobs lie, and its name.
+pub(super) type Read = (Content, Vec<(Digest, Section)>, Option<Reference>);
+
+/// Reads the image of an archive that has no layout. The error is a reason.
+pub(super) fn read(tar: &TarIndex, name: Option<&Reference>) -> Result<Read, String> {
     let text = tar.small(DOCKER_FILE, MOST_DOCUMENT)?;
     let text =
         text.ok_or_else(|| format!("it is no image: it has neither an index.json nor a {DOCKER_FILE}"))?;
@@ -72,7 +72,8 @@ pub(super) fn read(
     let manifest =
         Manifest { schema_version: 2, media_type, config, layers, annotations: Default::default() };
     let content = Content::written(Document::Image(manifest)).map_err(|e| e.to_string())?;
-    Ok((content, blobs))
+    let name = entry.repo_tags.iter().flatten().find_map(|tag| Reference::parse(tag).ok());
+    Ok((content, blobs, name))
 }
 
 fn chosen<'a>(entries: &'a [Entry], name: Option<&Reference>) -> Result<&'a Entry, String> {

@@ -11,7 +11,7 @@ use super::tar_index::TarIndex;
 use crate::digest::Digest;
 use crate::document::{Content, Descriptor, MOST_DOCUMENT};
 use crate::error::ImageError;
-use crate::layout::{INDEX_FILE, named, parse_index, regular};
+use crate::layout::{INDEX_FILE, NAME, named, parse_index, regular};
 use crate::reference::Reference;
 use crate::section::Section;
 use crate::store::Source;
@@ -26,6 +26,7 @@ pub struct ArchiveSource {
     path: PathBuf,
     tar: TarIndex,
     root: Root,
+    name: Option<Reference>,
 }
 
 #[derive(Debug)]
@@ -45,14 +46,18 @@ impl ArchiveSource {
         let file = unpacked(file).map_err(|e| ImageError::io(&shown, e))?;
         let bad = |reason: String| ImageError::bad(&shown, reason);
         let tar = TarIndex::read(file).map_err(bad)?;
-        let root = match tar.small(INDEX_FILE, MOST_DOCUMENT).map_err(bad)? {
-            Some(bytes) => Root::Layout(entry(&shown, bytes, name)?),
+        let (root, found) = match tar.small(INDEX_FILE, MOST_DOCUMENT).map_err(bad)? {
+            Some(bytes) => {
+                let entry = entry(&shown, bytes, name)?;
+                let found = entry.annotations.get(NAME).and_then(|name| Reference::parse(name).ok());
+                (Root::Layout(entry), found)
+            }
             None => {
-                let (content, blobs) = docker::read(&tar, name).map_err(bad)?;
-                Root::Docker(Box::new(content), blobs.into_iter().collect())
+                let (content, blobs, found) = docker::read(&tar, name).map_err(bad)?;
+                (Root::Docker(Box::new(content), blobs.into_iter().collect()), found)
             }
         };
-        Ok(Self { path: path.to_owned(), tar, root })
+        Ok(Self { path: path.to_owned(), tar, root, name: name.cloned().or(found) })
     }
 
     fn section(&self, digest: &Digest) -> Option<Section> {
@@ -79,6 +84,10 @@ fn entry(shown: &str, bytes: Vec<u8>, name: Option<&Reference>) -> Result<Descri
 impl Source for ArchiveSource {
     fn label(&self) -> String {
         self.path.display().to_string()
+    }
+
+    fn name(&self) -> Option<Reference> {
+        self.name.clone()
     }
 
     fn root(&self) -> Result<Content, ImageError> {

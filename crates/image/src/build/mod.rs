@@ -18,6 +18,7 @@ use crate::digest::Digest;
 use crate::document::{Content, Descriptor, Document, Index, Manifest, media};
 use crate::error::ImageError;
 use crate::platform::Platform;
+use crate::reference::Reference;
 use crate::section::Section;
 use crate::store::Source;
 use base::Base;
@@ -158,7 +159,11 @@ impl Source for Built<'_> {
         self.base.ok_or_else(|| self.absent(&blob.digest))?.read(blob, from)
     }
 
-    fn repository(&self) -> Option<&crate::reference::Reference> {
+    fn name(&self) -> Option<Reference> {
+        None // and not that of its base
+    }
+
+    fn repository(&self) -> Option<&Reference> {
         self.base.and_then(|base| base.repository())
     }
 }

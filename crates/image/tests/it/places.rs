@@ -74,6 +74,7 @@ fn an_image_keeps_its_digest_through_every_archive_and_compression() {
             let other = Reference::parse("team/other:3").unwrap();
             let error = ArchiveSource::open(&path, Some(&other)).unwrap_err().to_string();
             assert!(error.contains("holds no such image"), "{error}");
+            assert_eq!(ArchiveSource::open(&path, None).unwrap().name(), Some(name()));
             let archive = ArchiveSource::open(&path, Some(&name())).unwrap();
             let to = folder.path().join(format!("{kind:?}-{ending}"));
             let back = LayoutTarget::create(&to, Some("v2")).unwrap();
@@ -101,6 +102,7 @@ fn an_archive_for_docker_has_one_image_of_those_that_there_are() {
     let copied = copy(&from, &target, Some(&platform)).unwrap();
     assert_eq!((copied.images, copied.sent.0), (1, 3));
     let archive = ArchiveSource::open(&path, None).unwrap();
+    assert_eq!(archive.name(), Some(name()));
     let found = inspect(&archive, None).unwrap();
     let types: Vec<_> = found.images[0].layers.iter().map(|layer| layer.media_type.as_str()).collect();
     assert_eq!(

@@ -468,6 +468,6 @@ fn an_upload_that_the_registry_forgot_is_begun_again() {
     let target = RegistryTarget::new(&server.reference("a:1"), &options()).unwrap();
     copy(&source, &target, None).unwrap();
     let uploads = uploads.lock().unwrap();
-    assert!(uploads.iter().any(|upload| *upload == layer));
+    assert!(uploads.contains(&layer));
     assert!(uploads.len() <= 4, "{} uploads", uploads.len());
 }

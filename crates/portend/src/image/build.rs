@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &BuildArguments) -> Result<(), CommandError> {
     }
     let to =
         to.ok_or_else(|| CommandError::Setting("--to is missing: say where the image goes".to_owned()))?;
-    let options = TargetOptions { name: Some(&name), force: arguments.force, from: None };
+    let options = TargetOptions { name: Some(&name), force: arguments.force, known_as: None };
     let target = target(&to, &options, &arguments.registry)?; // before the work: it may refuse
     let built = build(&recipe)?;
     let copied = copy(&built, &*target, None)?;

@@ -105,7 +105,7 @@ struct Options<'a> {
 fn transfer(from: &Location, to: &Location, options: &Options<'_>) -> Result<(), CommandError> {
     place::one_login(&[from, to], options.registry)?;
     let source = source(from, options.registry)?;
-    let wanted = TargetOptions { name: options.name, from: Some(from), force: options.force };
+    let wanted = TargetOptions { name: options.name, known_as: source.name(), force: options.force };
     let target = target(to, &wanted, options.registry)?;
     let copied = copy(&*source, &*target, options.platform.as_ref())?;
     place::tell(&copied);

@@ -32,8 +32,8 @@ pub(super) fn source(
 pub(super) struct TargetOptions<'a> {
     /// The name in an archive.
     pub(super) name: Option<&'a str>,
-    /// Where the image comes from, after which it is called where no name is given.
-    pub(super) from: Option<&'a Location>,
+    /// What the image is called where it comes from, and so in an archive where no name is given.
+    pub(super) known_as: Option<Reference>,
     /// Whether an archive that is there is replaced.
     pub(super) force: bool,
 }
@@ -48,7 +48,7 @@ pub(super) fn target(
         Location::Layout(folder, tag) => Box::new(LayoutTarget::create(folder, tag.as_deref())?),
         Location::Archive(path, kind, name) => {
             let given = options.name.map(Reference::parse).transpose()?;
-            let name = name.clone().or(given).or_else(|| options.from.and_then(name_of));
+            let name = name.clone().or(given).or_else(|| options.known_as.clone());
             Box::new(ArchiveTarget::create(path, *kind, name.as_ref(), options.force)?)
         }
     })
@@ -90,15 +90,6 @@ fn small_file(path: &Path) -> Result<Vec<u8>, CommandError> {
     let read = File::open(path).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes));
     read.map_err(|e| CommandError::Setting(format!("cannot read {}: {e}", path.display())))?;
     Ok(bytes)
-}
-
-/// The name that a place gives to its image.
-fn name_of(location: &Location) -> Option<Reference> {
-    match location {
-        Location::Registry(reference) => Some(reference.clone()),
-        Location::Archive(_, _, name) => name.clone(),
-        Location::Layout(..) => None,
-    }
 }
 
 #[expect(clippy::print_stderr, reason = "what was sent is not the result")]
