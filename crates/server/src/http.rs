@@ -18,7 +18,7 @@ use crate::access_log::{AccessLog, Entry, method_and_path};
 use crate::admission::Admission;
 use crate::config::Config;
 use crate::error::ServerError;
-use crate::protocol::{self, pps};
+use crate::protocol::{self, PathId, pps};
 use crate::repository::{Repository, StartError};
 use crate::request_id::{self, RequestId};
 use crate::score::Scorer;
@@ -63,7 +63,7 @@ fn routes(app: &Arc<App>) -> Router {
         .fallback(protocol::unknown_route)
         .method_not_allowed_fallback(protocol::unknown_method)
         .with_state(Arc::clone(app));
-    let health = health.route("/ping", get(ping)).route("/ready", get(ready));
+    let health = health.route("/ping", get(ping));
     let health = health.method_not_allowed_fallback(protocol::unknown_method).with_state(Arc::clone(app));
     access::with_token(guarded, app.config.token.as_ref()).merge(health)
 }
@@ -180,13 +180,25 @@ async fn ping() -> Response {
     json(StatusCode::OK, "{\"response\":\"pong\"}")
 }
 
-/// Models can be asked for predictions.
-async fn ready(State(app): State<Arc<App>>) -> Response {
-    let stopping = app.stopping.load(Ordering::Relaxed);
-    let state = if stopping { Err("the server is stopping") } else { app.repository.readiness().await };
-    match state {
+/// Models can be asked for predictions; under a prefix the one.
+pub(crate) async fn ready(State(app): State<Arc<App>>, PathId(id): PathId) -> Response {
+    match readiness(&app, id.as_deref()).await {
         Ok(()) => json(StatusCode::OK, "{\"ready\":true}"),
-        Err(reason) => json(StatusCode::SERVICE_UNAVAILABLE, format!("{{\"message\":\"{reason}\"}}")),
+        Err(reason) => {
+            let body = serde_json::json!({ "message": reason });
+            json(StatusCode::SERVICE_UNAVAILABLE, body.to_string())
+        }
+    }
+}
+
+/// Whether requests should be sent here, for the model called `id` or for any.
+pub(crate) async fn readiness(app: &App, id: Option<&str>) -> Result<(), String> {
+    if app.stopping.load(Ordering::Relaxed) {
+        return Err("the server is stopping".to_owned());
+    }
+    match id {
+        Some(id) => app.repository.model(Some(id)).await.map(|_| ()).map_err(|error| error.to_string()),
+        None => app.repository.readiness().await.map_err(str::to_owned),
     }
 }
 
