@@ -54,6 +54,23 @@ impl App {
     pub fn load(&self) -> Result<(), LoadError> {
         self.repository.preload()
     }
+
+    /// Whether models can be asked for predictions; else why not.
+    pub(crate) async fn readiness(&self) -> Result<(), &'static str> {
+        match self.stopping.load(Ordering::Relaxed) {
+            true => Err("the server is stopping"),
+            false => self.repository.readiness().await,
+        }
+    }
+
+    /// With a path that the operator named as the route that it leads to: it may be any, also that of another route.
+    fn with_known_path(&self, mut request: Request<Body>) -> Request<Body> {
+        let route = protocol::vertex::named_route(&self.config.vertex, request.uri().path());
+        if let Some(route) = route {
+            *request.uri_mut() = Uri::from_static(route);
+        }
+        request
+    }
 }
 
 /// All routes of a server. Whoever watches the process needs no token.
@@ -100,7 +117,7 @@ impl HttpService {
                 drop(request);
                 protocol::error_response(&path, &error)
             }
-            Ok(()) => match self.routes.oneshot(with_plain_path(request)).await {
+            Ok(()) => match self.routes.oneshot(self.app.with_known_path(with_plain_path(request))).await {
                 Ok(response) => response,
                 Err(never) => match never {},
             },
@@ -170,19 +187,22 @@ fn with_plain_path(mut request: Request<Body>) -> Request<Body> {
     request
 }
 
-/// The process is alive.
-async fn ping() -> Response {
-    json(StatusCode::OK, "{\"response\":\"pong\"}")
+/// The process is alive; on SageMaker: models can be asked for predictions.
+async fn ping(State(app): State<Arc<App>>) -> Response {
+    let state = if app.config.ping_is_readiness { app.readiness().await } else { Ok(()) };
+    readiness(state, "{\"response\":\"pong\"}")
+}
+
+fn readiness(state: Result<(), &'static str>, good: &'static str) -> Response {
+    match state {
+        Ok(()) => json(StatusCode::OK, good),
+        Err(reason) => json(StatusCode::SERVICE_UNAVAILABLE, format!("{{\"message\":\"{reason}\"}}")),
+    }
 }
 
 /// Models can be asked for predictions.
 async fn ready(State(app): State<Arc<App>>) -> Response {
-    let stopping = app.stopping.load(Ordering::Relaxed);
-    let state = if stopping { Err("the server is stopping") } else { app.repository.readiness().await };
-    match state {
-        Ok(()) => json(StatusCode::OK, "{\"ready\":true}"),
-        Err(reason) => json(StatusCode::SERVICE_UNAVAILABLE, format!("{{\"message\":\"{reason}\"}}")),
-    }
+    readiness(app.readiness().await, "{\"ready\":true}")
 }
 
 /// A JSON response.

@@ -2,8 +2,14 @@
 //! routes, exchanges ([`crate::score::Exchange`]) and an error form; it never scores. This file has what all of them
 //! share: where their routes stand, how they find their model, and whose error form an answer takes.
 
+mod azure;
+mod mlflow;
+mod odahu;
 pub(crate) mod pps;
+mod rows;
+mod v1;
 pub(crate) mod v2;
+pub(crate) mod vertex;
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -47,7 +53,15 @@ impl Protocol {
 }
 
 /// All of them. The first one's form of an error is taken where no path says which.
-const PROTOCOLS: [Protocol; 2] = [pps::PROTOCOL, v2::PROTOCOL];
+const PROTOCOLS: [Protocol; 7] = [
+    pps::PROTOCOL,
+    v2::PROTOCOL,
+    mlflow::PROTOCOL,
+    v1::PROTOCOL,
+    odahu::PROTOCOL,
+    vertex::PROTOCOL,
+    azure::PROTOCOL,
+];
 
 /// A route of a protocol.
 pub(crate) struct Route {
@@ -62,6 +76,7 @@ enum Place {
     Root,
     Model,
     Health,
+    RootHealth,
 }
 
 impl Route {
@@ -79,6 +94,11 @@ impl Route {
     pub(crate) fn health(path: impl Into<Cow<'static, str>>, methods: MethodRouter<Arc<App>>) -> Self {
         Self { place: Place::Health, path: path.into(), methods }
     }
+
+    /// Without a token, under the root only.
+    pub(crate) fn root_health(path: impl Into<Cow<'static, str>>, methods: MethodRouter<Arc<App>>) -> Self {
+        Self { place: Place::RootHealth, path: path.into(), methods }
+    }
 }
 
 /// Prefixes that name the model for whatever follows.
@@ -89,8 +109,9 @@ const PREFIXES: [&str; 4] =
 pub(crate) fn routes() -> (Router<Arc<App>>, Router<Arc<App>>) {
     let (mut guarded, mut open) = (Router::new(), Router::new());
     for Route { place, path, methods } in PROTOCOLS.iter().flat_map(|protocol| (protocol.routes)()) {
-        let prefixes: &[&str] = if place == Place::Root { &[] } else { &PREFIXES };
-        let router = if place == Place::Health { &mut open } else { &mut guarded };
+        let prefixes: &[&str] = if matches!(place, Place::Model | Place::Health) { &PREFIXES } else { &[] };
+        let is_open = matches!(place, Place::Health | Place::RootHealth);
+        let router = if is_open { &mut open } else { &mut guarded };
         for prefix in std::iter::once(&"").chain(prefixes) {
             *router = std::mem::take(router).route(&format!("{prefix}{path}"), methods.clone());
         }

@@ -55,11 +55,11 @@ fn routes() -> Vec<Route> {
 }
 
 /// What a path says of the model that is meant.
-struct ModelPath {
+pub(super) struct ModelPath {
     /// The id in its prefix.
     prefix: Option<String>,
-    name: String,
-    version: Option<String>,
+    pub(super) name: String,
+    pub(super) version: Option<String>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for ModelPath {
@@ -78,7 +78,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ModelPath {
 
 impl ModelPath {
     /// The model in the version that is asked for.
-    async fn find(&self, app: &App) -> Result<Ready, ServerError> {
+    pub(super) async fn find(&self, app: &App) -> Result<Ready, ServerError> {
         let ready = find_model(app, self.prefix.as_deref(), Some(&self.name)).await?;
         let version = version(&ready.model);
         match &self.version {
@@ -93,7 +93,7 @@ impl ModelPath {
 }
 
 /// A model's version; those without one are the first.
-fn version(model: &Model) -> &str {
+pub(super) fn version(model: &Model) -> &str {
     if model.version.is_empty() { "1" } else { &model.version }
 }
 
