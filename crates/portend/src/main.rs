@@ -15,7 +15,12 @@ use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
+use mimalloc::MiMalloc;
 use portend_server::StartError;
+
+/// glibc's allocator keeps memory for each thread that ever needed much.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]

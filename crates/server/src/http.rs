@@ -82,8 +82,15 @@ fn routes(app: &Arc<App>) -> Router {
         .with_state(Arc::clone(app));
     let health = health.route("/ping", get(ping)).route("/ready", get(ready));
     let health = health.method_not_allowed_fallback(protocol::unknown_method).with_state(Arc::clone(app));
-    let routes = access::with_token(guarded, app.config.token.as_ref()).merge(health);
-    access::with_origins(routes, &app.config.cors)
+    access::with_token(guarded, app.config.token.as_ref()).merge(health)
+}
+
+/// Refuses a request for its head, behind what tells browsers of origins and before any route.
+async fn refused_head(request: Request<Body>) -> Response {
+    match check_head(&request) {
+        Err(error) => protocol::error_response(request.uri().path(), &error),
+        Ok(()) => protocol::unknown_route(request).await,
+    }
 }
 
 /// The service of one server: what every request passes, around the routes.
@@ -91,12 +98,16 @@ fn routes(app: &Arc<App>) -> Router {
 pub struct HttpService {
     app: Arc<App>,
     routes: Router,
+    /// For requests whose head is too large.
+    refused: Router,
 }
 
 impl HttpService {
     /// The service for `app`.
     pub fn new(app: Arc<App>) -> Self {
-        Self { routes: routes(&app), app }
+        let with_origins = |routes| access::with_origins(routes, &app.config.cors);
+        let refused = with_origins(Router::new().fallback(refused_head));
+        Self { routes: with_origins(routes(&app)), refused, app }
     }
 
     /// Answers one request. From the outside in: the path is made plain before a route is looked for; time,
@@ -111,17 +122,11 @@ impl HttpService {
         let log = &self.app.log;
         let logged = log.is_on().then(|| method_and_path(&request));
         let (request, unread) = unread::watch(request);
-        let mut response = match check_head(&request) {
-            Err(error) => {
-                let path = request.uri().path().to_owned();
-                drop(request);
-                protocol::error_response(&path, &error)
-            }
-            Ok(()) => match self.routes.oneshot(self.app.with_known_path(with_plain_path(request))).await {
-                Ok(response) => response,
-                Err(never) => match never {},
-            },
+        let answered = match check_head(&request) {
+            Ok(()) => self.routes.oneshot(self.app.with_known_path(with_plain_path(request))).await,
+            Err(_) => self.refused.oneshot(request).await,
         };
+        let mut response = answered.unwrap_or_else(|never| match never {});
         unread::settle(unread, self.app.config.body_limit, &mut response);
         if self.app.stopping.load(Ordering::Relaxed) {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

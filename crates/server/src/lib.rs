@@ -13,12 +13,14 @@ mod error;
 mod http;
 mod listen;
 mod opening;
+mod patience;
 mod protocol;
 mod repository;
 mod request_id;
 mod score;
 mod stall;
 mod statistics;
+mod tally;
 mod tls;
 mod unread;
 

@@ -473,7 +473,8 @@ const LIMITS: [Setting; 8] = [
         },
         default: Unset::Is("1KiB"),
         secret: false,
-        sentence: "How many bytes a second a body must arrive with, after a first grace time",
+        sentence: "How many bytes a second a body or a package must arrive with, and an answer be taken with, after a \
+                   first grace time",
         example: "10KiB",
     },
     Setting {
