@@ -16,6 +16,8 @@ mod crowd;
 mod documents;
 mod effects;
 mod https;
+mod image_build;
+mod image_registry;
 mod life_cycle;
 mod memory;
 mod numbers;
