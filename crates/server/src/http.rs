@@ -54,6 +54,26 @@ impl App {
     pub fn load(&self) -> Result<(), LoadError> {
         self.repository.preload()
     }
+
+    /// Whether requests should be sent here, for the model called `id` or for any; else why not.
+    pub(crate) async fn readiness(&self, id: Option<&str>) -> Result<(), String> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err("the server is stopping".to_owned());
+        }
+        match id {
+            Some(id) => self.repository.model(Some(id)).await.map(|_| ()).map_err(|error| error.to_string()),
+            None => self.repository.readiness().await.map_err(str::to_owned),
+        }
+    }
+
+    /// With a path that the operator named as the route that it leads to: it may be any, also that of another route.
+    fn with_known_path(&self, mut request: Request<Body>) -> Request<Body> {
+        let route = protocol::vertex::named_route(&self.config.vertex, request.uri().path());
+        if let Some(route) = route {
+            *request.uri_mut() = Uri::from_static(route);
+        }
+        request
+    }
 }
 
 /// All routes of a server. Whoever watches the process needs no token.
@@ -106,7 +126,7 @@ impl HttpService {
         let logged = log.is_on().then(|| method_and_path(&request));
         let (request, unread) = unread::watch(request);
         let answered = match check_head(&request) {
-            Ok(()) => self.routes.oneshot(with_plain_path(request)).await,
+            Ok(()) => self.routes.oneshot(self.app.with_known_path(with_plain_path(request))).await,
             Err(_) => self.refused.oneshot(request).await,
         };
         let mut response = answered.unwrap_or_else(|never| match never {});
@@ -175,15 +195,15 @@ fn with_plain_path(mut request: Request<Body>) -> Request<Body> {
     request
 }
 
-/// The process is alive.
-async fn ping() -> Response {
-    json(StatusCode::OK, "{\"response\":\"pong\"}")
+/// The process is alive; on SageMaker: models can be asked for predictions.
+async fn ping(State(app): State<Arc<App>>) -> Response {
+    let state = if app.config.ping_is_readiness { app.readiness(None).await } else { Ok(()) };
+    readiness(state, "{\"response\":\"pong\"}")
 }
 
-/// Models can be asked for predictions; under a prefix the one.
-pub(crate) async fn ready(State(app): State<Arc<App>>, PathId(id): PathId) -> Response {
-    match readiness(&app, id.as_deref()).await {
-        Ok(()) => json(StatusCode::OK, "{\"ready\":true}"),
+fn readiness(state: Result<(), String>, good: &'static str) -> Response {
+    match state {
+        Ok(()) => json(StatusCode::OK, good),
         Err(reason) => {
             let body = serde_json::json!({ "message": reason });
             json(StatusCode::SERVICE_UNAVAILABLE, body.to_string())
@@ -191,15 +211,9 @@ pub(crate) async fn ready(State(app): State<Arc<App>>, PathId(id): PathId) -> Re
     }
 }
 
-/// Whether requests should be sent here, for the model called `id` or for any.
-pub(crate) async fn readiness(app: &App, id: Option<&str>) -> Result<(), String> {
-    if app.stopping.load(Ordering::Relaxed) {
-        return Err("the server is stopping".to_owned());
-    }
-    match id {
-        Some(id) => app.repository.model(Some(id)).await.map(|_| ()).map_err(|error| error.to_string()),
-        None => app.repository.readiness().await.map_err(str::to_owned),
-    }
+/// Models can be asked for predictions; under a prefix the one.
+pub(crate) async fn ready(State(app): State<Arc<App>>, PathId(id): PathId) -> Response {
+    readiness(app.readiness(id.as_deref()).await, "{\"ready\":true}")
 }
 
 /// A JSON response.

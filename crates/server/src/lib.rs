@@ -25,7 +25,8 @@ mod tls;
 mod unread;
 
 pub use config::{
-    AccessLogFormat, AssociationIdSettings, CacheLimits, Config, DeploymentSettings, Secret, TlsConfig,
+    AccessLogFormat, AssociationIdSettings, CacheLimits, ClassPredictions, Config, DeploymentSettings,
+    Secret, TlsConfig, VertexRoutes,
 };
 pub use http::{App, HttpService};
 pub use listen::{End, Server};

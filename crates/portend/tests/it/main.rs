@@ -10,6 +10,8 @@ mod cache;
 mod command_line;
 mod configuration;
 mod connection;
+mod contract_refusals;
+mod contracts;
 mod crowd;
 mod documents;
 mod effects;

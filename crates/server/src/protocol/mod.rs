@@ -2,10 +2,16 @@
 //! routes, exchanges ([`crate::score::Exchange`]) and an error form; it never scores. This file has what all of them
 //! share: where their routes stand, how they find their model, and whose error form an answer takes.
 
+mod azure;
+mod mlflow;
+mod odahu;
 pub(crate) mod pps;
+mod rows;
 mod seldon;
 mod tensor;
+mod v1;
 pub(crate) mod v2;
+pub(crate) mod vertex;
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -49,7 +55,16 @@ impl Protocol {
 }
 
 /// All of them. The first one's form of an error is taken where no path says which.
-const PROTOCOLS: [Protocol; 3] = [pps::PROTOCOL, v2::PROTOCOL, seldon::PROTOCOL];
+const PROTOCOLS: [Protocol; 8] = [
+    pps::PROTOCOL,
+    v2::PROTOCOL,
+    seldon::PROTOCOL,
+    mlflow::PROTOCOL,
+    v1::PROTOCOL,
+    odahu::PROTOCOL,
+    vertex::PROTOCOL,
+    azure::PROTOCOL,
+];
 
 /// A route of a protocol.
 pub(crate) struct Route {
@@ -64,6 +79,7 @@ enum Place {
     Root,
     Model,
     Health,
+    RootHealth,
 }
 
 impl Route {
@@ -81,6 +97,11 @@ impl Route {
     pub(crate) fn health(path: impl Into<Cow<'static, str>>, methods: MethodRouter<Arc<App>>) -> Self {
         Self { place: Place::Health, path: path.into(), methods }
     }
+
+    /// Without a token, under the root only.
+    pub(crate) fn root_health(path: impl Into<Cow<'static, str>>, methods: MethodRouter<Arc<App>>) -> Self {
+        Self { place: Place::RootHealth, path: path.into(), methods }
+    }
 }
 
 /// Prefixes that name the model for whatever follows.
@@ -91,8 +112,9 @@ const PREFIXES: [&str; 5] =
 pub(crate) fn routes() -> (Router<Arc<App>>, Router<Arc<App>>) {
     let (mut guarded, mut open) = (Router::new(), Router::new());
     for Route { place, path, methods } in PROTOCOLS.iter().flat_map(|protocol| (protocol.routes)()) {
-        let prefixes: &[&str] = if place == Place::Root { &[] } else { &PREFIXES };
-        let router = if place == Place::Health { &mut open } else { &mut guarded };
+        let prefixes: &[&str] = if matches!(place, Place::Model | Place::Health) { &PREFIXES } else { &[] };
+        let is_open = matches!(place, Place::Health | Place::RootHealth);
+        let router = if is_open { &mut open } else { &mut guarded };
         for prefix in std::iter::once(&"").chain(prefixes) {
             *router = std::mem::take(router).route(&format!("{prefix}{path}"), methods.clone());
         }

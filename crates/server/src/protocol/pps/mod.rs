@@ -18,6 +18,7 @@ use axum::routing::{any, get, post};
 use super::{PathId, Protocol, Route};
 use crate::error::ServerError;
 use crate::http::{App, json, ready};
+pub(super) use answer::{wants_csv, write_cell};
 use columns::Columns;
 use parameters::Parameters;
 use request::PpsExchange;
