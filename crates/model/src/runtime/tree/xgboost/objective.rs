@@ -71,11 +71,12 @@ impl Objective {
     /// one an output from 3.1 on.
     pub(super) fn base_margins(&self, text: &str) -> Result<Vec<f32>, String> {
         let scores = numbers(text).ok_or_else(|| format!("base_score is '{text}', not a number"))?;
-        let margins: Vec<f32> = scores.into_iter().map(self.base_margin).collect();
-        let finite = margins.iter().all(|m| m.is_finite());
-        match margins.as_slice() {
-            [one] if finite => Ok(vec![*one; self.outputs]),
-            all if finite && all.len() == self.outputs => Ok(margins),
+        let listed = text.starts_with('[');
+        let margins: Option<Vec<f32>> =
+            scores.into_iter().map(|score| self.base_margin.of(score, listed)).collect();
+        match margins.as_deref() {
+            Some([one]) => Ok(vec![*one; self.outputs]),
+            Some(all) if all.len() == self.outputs => Ok(all.to_vec()),
             _ => Err(format!(
                 "base_score '{text}' does not fit the objective and its {} outputs",
                 self.outputs
@@ -91,12 +92,34 @@ fn numbers(text: &str) -> Option<Vec<f32>> {
 }
 
 /// From a score as `base_score` has it to a margin.
-type BaseMargin = fn(f32) -> f32;
+#[derive(Debug, Clone, Copy)]
+enum BaseMargin {
+    Same,
+    Log,
+    Logit,
+}
+
+impl BaseMargin {
+    /// None for what the library refuses. Where nothing but zeros was counted, the logarithm is minus infinity and the
+    /// prediction 0.
+    fn of(self, score: f32, listed: bool) -> Option<f32> {
+        // releases that write a list keep a probability this far from 0 and 1; earlier ones did not allow these two
+        const LEAST: f32 = 1e-6;
+        let logit = |p: f32| -(1.0 / p - 1.0).ln();
+        match self {
+            Self::Same => score.is_finite().then_some(score),
+            Self::Log => (score >= 0.0 && score.is_finite()).then(|| score.ln()),
+            Self::Logit if listed => {
+                (0.0..=1.0).contains(&score).then(|| logit(score.clamp(LEAST, 1.0 - LEAST)))
+            }
+            Self::Logit => (score > 0.0 && score < 1.0).then(|| logit(score)),
+        }
+    }
+}
 
 /// What an objective predicts with one output, its transform, and the margin of a score.
 fn rule(name: &str) -> Result<(Task, Link, BaseMargin), String> {
-    let logit: BaseMargin = |p| -(1.0 / p - 1.0).ln();
-    let same: BaseMargin = |b| b;
+    let (same, logit) = (BaseMargin::Same, BaseMargin::Logit);
     Ok(match name {
         "reg:squarederror"
         | "reg:linear"
@@ -110,11 +133,42 @@ fn rule(name: &str) -> Result<(Task, Link, BaseMargin), String> {
         "binary:logitraw" => (Task::Regression, Link::Identity, same),
         "reg:logistic" => (Task::Regression, Link::Sigmoid, logit),
         "count:poisson" | "reg:gamma" | "reg:tweedie" | "survival:cox" | "survival:aft" => {
-            (Task::Regression, Link::Exp, f32::ln)
+            (Task::Regression, Link::Exp, BaseMargin::Log)
         }
         "binary:logistic" => (Task::Binary, Link::Binary { scale: 1.0 }, logit),
         "binary:hinge" => (Task::Binary, Link::Hinge, same),
         "multi:softprob" | "multi:softmax" => (Task::Multiclass, Link::Softmax, same),
         other => return Err(format!("objective '{other}' is not read yet")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What XGBoost 3.2 (lists) and 3.0 answer for a model of these scores and leaves of 0.
+    #[test]
+    fn scores_become_the_margins_of_the_release_that_wrote_them() {
+        for (objective, score, expected) in [
+            ("binary:logistic", "[0E0]", Some(-13.815_51)),
+            ("binary:logistic", "[1E-10]", Some(-13.815_51)),
+            ("binary:logistic", "[1.1E-6]", Some(-13.720_2)),
+            ("reg:logistic", "[9.999995E-1]", Some(13.745_16)),
+            ("reg:logistic", "[1]", Some(13.745_16)),
+            ("reg:logistic", "[1.5]", None),
+            ("binary:logistic", "1E-10", Some(-23.025_85)),
+            ("binary:logistic", "9.999995E-1", Some(14.556_09)),
+            ("binary:logistic", "0", None),
+            ("binary:logistic", "1", None),
+            ("binary:logitraw", "[-1E0]", Some(-1.0)),
+            ("count:poisson", "[0]", Some(f32::NEG_INFINITY)),
+            ("count:poisson", "[1E-7]", Some(-16.118_095)),
+            ("count:poisson", "[-1]", None),
+            ("reg:squarederror", "NaN", None),
+        ] {
+            let objective = Objective::new(objective, "0", "1").unwrap();
+            let found = objective.base_margins(score).ok();
+            assert_eq!(found, expected.map(|margin| vec![margin]), "{score}");
+        }
+    }
 }
