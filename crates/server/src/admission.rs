@@ -21,12 +21,27 @@ const GRACE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Admission {
     bodies: Arc<Semaphore>,
+    bodies_units: usize,
     answers: Arc<Semaphore>,
     /// Bytes a second.
     rate: usize,
     permits: Arc<Semaphore>,
+    workers: usize,
     queue: usize,
     waiting: AtomicUsize,
+}
+
+/// What is held of the gates, and what they let through at most; bodies and answers in bytes.
+#[derive(Debug)]
+pub(crate) struct Gauges {
+    pub(crate) workers: usize,
+    pub(crate) busy: usize,
+    pub(crate) waiting: usize,
+    pub(crate) queue: usize,
+    pub(crate) bodies: usize,
+    pub(crate) bodies_limit: usize,
+    pub(crate) answers: usize,
+    pub(crate) answers_limit: usize,
 }
 
 /// Room in the budget of bodies or answers, given back when it is dropped.
@@ -48,13 +63,31 @@ const SMALL_ANSWER: usize = 64 << 10;
 
 impl Admission {
     pub(crate) fn new(config: &Config) -> Self {
+        let bodies_units = (config.bodies_limit / UNIT).clamp(1, u32::MAX as usize);
         Self {
-            bodies: Arc::new(Semaphore::new((config.bodies_limit / UNIT).clamp(1, u32::MAX as usize))),
+            bodies: Arc::new(Semaphore::new(bodies_units)),
+            bodies_units,
             answers: Arc::new(Semaphore::new(ANSWERS_LIMIT / UNIT)),
             rate: config.body_rate.max(1),
             permits: Arc::new(Semaphore::new(config.workers)),
+            workers: config.workers,
             queue: config.queue,
             waiting: AtomicUsize::new(0),
+        }
+    }
+
+    /// How full they are.
+    pub(crate) fn gauges(&self) -> Gauges {
+        let held = |of: &Semaphore, all: usize| all.saturating_sub(of.available_permits());
+        Gauges {
+            workers: self.workers,
+            busy: held(&self.permits, self.workers),
+            waiting: self.waiting.load(Ordering::Relaxed),
+            queue: self.queue,
+            bodies: held(&self.bodies, self.bodies_units) * UNIT,
+            bodies_limit: self.bodies_units * UNIT,
+            answers: held(&self.answers, ANSWERS_LIMIT / UNIT) * UNIT,
+            answers_limit: ANSWERS_LIMIT,
         }
     }
 

@@ -13,6 +13,8 @@ pub struct Config {
     pub path: PathBuf,
     /// The model that is meant by requests that name none, where several are served.
     pub default_model: Option<String>,
+    /// Which metrics are told a second time under names of other servers.
+    pub compatible_metrics: CompatibleMetrics,
     /// The address to listen on, a name or an IP address.
     pub host: String,
     /// The port to listen on; 0 takes a free one.
@@ -55,6 +57,15 @@ pub struct Config {
     pub body_rate: usize,
     /// Requests that may wait for a permit to score; further ones are answered 429.
     pub queue: usize,
+}
+
+/// Other servers whose names of metrics are told as well.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CompatibleMetrics {
+    /// Those of Seldon's executor.
+    pub seldon: bool,
+    /// Those of Triton.
+    pub triton: bool,
 }
 
 /// What an operator says of one deployment.
@@ -147,6 +158,7 @@ impl Config {
         Self {
             path,
             default_model: None,
+            compatible_metrics: CompatibleMetrics::default(),
             host: "127.0.0.1".to_owned(),
             port: 8080,
             workers: std::thread::available_parallelism().map_or(1, usize::from),

@@ -12,6 +12,7 @@ mod decimal;
 mod error;
 mod http;
 mod listen;
+mod metrics;
 mod opening;
 mod protocol;
 mod repository;
@@ -23,7 +24,8 @@ mod tls;
 mod unread;
 
 pub use config::{
-    AccessLogFormat, AssociationIdSettings, CacheLimits, Config, DeploymentSettings, Secret, TlsConfig,
+    AccessLogFormat, AssociationIdSettings, CacheLimits, CompatibleMetrics, Config, DeploymentSettings,
+    Secret, TlsConfig,
 };
 pub use http::{App, HttpService};
 pub use listen::{End, Server};

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
-use portend_server::{AccessLogFormat, Secret};
+use portend_server::{AccessLogFormat, CompatibleMetrics, Secret};
 
 use super::Draft;
 use super::form;
@@ -56,13 +56,14 @@ pub(crate) struct Group {
     pub(crate) settings: &'static [Setting],
 }
 
-pub(crate) const GROUPS: [Group; 8] = [
+pub(crate) const GROUPS: [Group; 9] = [
     Group { heading: "Models", settings: &MODELS },
     Group { heading: "Signatures", settings: &SIGNATURES },
     Group { heading: "Listening", settings: &LISTENING },
     Group { heading: "HTTPS", settings: &HTTPS },
     Group { heading: "Access", settings: &ACCESS },
     Group { heading: "Limits", settings: &LIMITS },
+    Group { heading: "Metrics", settings: &METRICS },
     Group { heading: "Monitoring", settings: &monitoring::MONITORING },
     Group { heading: "Without effect", settings: &monitoring::WITHOUT_EFFECT },
 ];
@@ -459,6 +460,26 @@ const LIMITS: [Setting; 8] = [
         example: "2m",
     },
 ];
+
+const METRICS: [Setting; 1] = [Setting {
+    name: "compatible-metrics",
+    reach: Reach::Flag("NAMES"),
+    variables: &["PORTEND_COMPATIBLE_METRICS"],
+    kind: Kind::Choice {
+        of: &["off", "seldon", "triton", "all"],
+        set: |draft, names| {
+            draft.config.compatible_metrics = CompatibleMetrics {
+                seldon: matches!(names, "seldon" | "all"),
+                triton: matches!(names, "triton" | "all"),
+            };
+        },
+    },
+    default: Unset::Is("off"),
+    secret: false,
+    sentence: "Tell metrics a second time under the names of Seldon's executor, of Triton, or both, for dashboards that \
+               ask for them",
+    example: "seldon",
+}];
 
 /// Bounded by the table; on a machine whose words are too short, by that.
 fn clamped(number: u64) -> usize {

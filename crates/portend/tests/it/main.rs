@@ -16,6 +16,7 @@ mod effects;
 mod https;
 mod life_cycle;
 mod memory;
+mod metrics;
 mod numbers;
 mod output_nobody_reads;
 mod overload;

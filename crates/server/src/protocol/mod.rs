@@ -27,6 +27,8 @@ use crate::score::Answer;
 
 /// A protocol, as the server needs to know it.
 pub(crate) struct Protocol {
+    /// What it is called in metrics.
+    name: &'static str,
     /// Its routes.
     routes: fn() -> Vec<Route>,
     /// What the paths begin with whose errors are told in its form, those of routes that do not exist included.
@@ -48,6 +50,14 @@ impl Protocol {
 
 /// All of them. The first one's form of an error is taken where no path says which.
 const PROTOCOLS: [Protocol; 2] = [pps::PROTOCOL, v2::PROTOCOL];
+
+/// How many there are.
+pub(crate) const COUNT: usize = PROTOCOLS.len();
+
+/// The name of one of them.
+pub(crate) fn name(place: usize) -> &'static str {
+    PROTOCOLS[place].name
+}
 
 /// A route of a protocol.
 pub(crate) struct Route {
@@ -132,13 +142,18 @@ pub(crate) async fn find_model(
 
 /// An error in the form of the protocol that `path` belongs to.
 pub(crate) fn error_response(path: &str, error: &ServerError) -> Response {
+    PROTOCOLS[of_path(path)].error_response(error)
+}
+
+/// The place of the protocol that `path` belongs to.
+pub(crate) fn of_path(path: &str) -> usize {
     let rest = without_prefix(path);
-    let is_its = |protocol: &&Protocol| {
+    let is_its = |protocol: &Protocol| {
         let begins =
             |start: &&str| rest.strip_prefix(*start).is_some_and(|r| r.is_empty() || r.starts_with('/'));
         protocol.paths.iter().any(begins)
     };
-    PROTOCOLS.iter().find(is_its).unwrap_or(&PROTOCOLS[0]).error_response(error)
+    PROTOCOLS.iter().position(is_its).unwrap_or(0)
 }
 
 /// A path without the prefix that names a model.
