@@ -11,6 +11,7 @@ mod command_line;
 mod configuration;
 mod connection;
 mod crowd;
+mod dashboard;
 mod documents;
 mod effects;
 mod https;
