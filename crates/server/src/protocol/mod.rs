@@ -159,9 +159,9 @@ pub(crate) fn of_path(path: &str) -> usize {
 /// A path without the prefix that names a model.
 fn without_prefix(path: &str) -> &str {
     let segments = PREFIXES.iter().find_map(|prefix| {
-        let first = prefix.split("/{").next().unwrap_or_default();
-        let named = path.strip_prefix(first).is_some_and(|rest| rest.starts_with('/'));
-        named.then(|| prefix.matches('/').count())
+        // each request for predictions comes by, so nothing is searched: most paths differ in the second character
+        let same = prefix.bytes().zip(path.bytes()).position(|(a, b)| a != b || a == b'{')?;
+        (prefix.as_bytes()[same] == b'{').then(|| prefix.matches('/').count())
     });
     let Some(segments) = segments else { return path };
     match path.match_indices('/').nth(segments) {
