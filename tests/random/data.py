@@ -18,6 +18,7 @@ class Column:
     name: str
     kind: str  # number, codes, levels
     levels: list = field(default_factory=list)
+    ordered: bool = False
     values: np.ndarray = None  # float64; of levels their codes
     plain: np.ndarray = None  # the same before scaling, what the target is made of
 
@@ -83,7 +84,7 @@ def draw_signal(rng, columns):
 
 def target(rng, kind, columns, outputs):
     """Labels of a kind that an objective asks for, and further arguments of the training matrix."""
-    if outputs > 1 and kind in ("real", "truth"):
+    if outputs > 1 and kind in ("real", "truth", "small", "share"):
         several = [target(rng, kind, columns, 1)[0] for _ in range(outputs)]
         return np.column_stack(several), {}
     signal = draw_signal(rng, columns)
@@ -103,9 +104,9 @@ def target(rng, kind, columns, outputs):
     if kind == "class":
         steps = np.quantile(signal, np.linspace(0, 1, outputs + 1)[1:-1])
         return np.searchsorted(steps, signal).astype(float), {}
-    if kind == "rank":
-        sizes = [10] * (rows // 10) + ([rows % 10] if rows % 10 else [])
-        return np.clip(np.round(signal + 2), 0, 4), {"group": sizes}
+    if kind in ("rank", "relevance"):
+        graded = np.clip(np.round(signal + 2), 0, 4) if kind == "rank" else (signal > 0.5).astype(float)
+        return graded, {"groups": np.arange(rows) // 10}
     days, seen = np.exp(signal) * 100, rng.random(rows) < 0.7
     if kind == "signed days":
         return np.where(seen, days, -days), {}

@@ -273,31 +273,43 @@ fn join_features(described: Vec<Feature>, prepared: &Prepared) -> Result<Vec<Fea
     described.into_iter().zip(known.iter()).map(|(d, f)| complete(d.clone(), f)).collect()
 }
 
-/// What the model file knows of its features. Lists of levels whose columns it does not tell are given to columns by
-/// the manifest, if that has the same lists in the same order, else by the file as far as that is certain.
+/// What the model file knows of its features. Lists of levels whose columns the file does not tell for sure are given to
+/// columns by the manifest, if that has the same lists in the same order and no others; else by the file, as far as that
+/// is certain and the manifest says nothing else.
 fn settle_levels<'p>(
     described: &[&Feature],
     prepared: &'p Prepared,
 ) -> Result<Cow<'p, [ModelFeature]>, String> {
     let LevelLists { lists, certain } = &prepared.level_lists;
+    if lists.is_empty() {
+        return Ok(Cow::Borrowed(&prepared.features));
+    }
     let given: Vec<&Vec<Label>> =
         described.iter().map(|d| &d.levels).filter(|levels| !levels.is_empty()).collect();
     let same = |(given, list): (&&Vec<Label>, &Vec<Label>)| same_levels(given, list);
-    if !lists.is_empty() && given.len() == lists.len() && given.iter().zip(lists).all(same) {
-        let bare = |feature: &ModelFeature| ModelFeature { levels: Vec::new(), ..feature.clone() };
-        return Ok(prepared.features.iter().map(bare).collect());
+    if given.len() == lists.len() && given.iter().zip(lists).all(same) {
+        return Ok(Cow::Owned(without_levels(&prepared.features)));
     }
-    if lists.is_empty() || *certain {
-        return Ok(Cow::Borrowed(&prepared.features));
-    }
+    let as_in_file =
+        |(d, f): (&&Feature, &ModelFeature)| d.levels.is_empty() || same_levels(&d.levels, &f.levels);
+    let unknown = match (*certain, described.iter().zip(&prepared.features).find(|pair| !as_in_file(*pair))) {
+        (true, None) => return Ok(Cow::Borrowed(&prepared.features)),
+        (true, Some((feature, _))) => format!("which are not those that '{}' was given", feature.name),
+        (false, _) => "and does not tell their columns".to_owned(),
+    };
     let shown: Vec<String> = lists.iter().take(3).map(|list| list_start(list)).collect();
+    let more = if lists.len() > shown.len() { "; …" } else { "" };
     Err(format!(
-        "the model file has {} lists of levels and does not tell their columns ({}{}): give each to its column as \
-         `categories` in portend.json, or with `package create --levels FEATURE=…`",
+        "the model file has {} lists of levels {unknown} ({}{more}): give each to its column, in this order and to no \
+         other column, as `categories` in portend.json, or with `package create --levels FEATURE=…`",
         lists.len(),
         shown.join("; "),
-        if lists.len() > shown.len() { "; …" } else { "" }
     ))
+}
+
+/// The features without what the model file says of their levels.
+pub(crate) fn without_levels(features: &[ModelFeature]) -> Vec<ModelFeature> {
+    features.iter().map(|feature| ModelFeature { levels: Vec::new(), ..feature.clone() }).collect()
 }
 
 fn list_start(levels: &[Label]) -> String {
@@ -310,7 +322,11 @@ fn complete(mut described: Feature, known: &ModelFeature) -> Result<Feature, Str
     if described.levels.is_empty() {
         described.levels.clone_from(&known.levels);
     } else if !known.levels.is_empty() && !same_levels(&described.levels, &known.levels) {
-        return Err(format!("feature '{}': its categories are not those of the model file", described.name));
+        return Err(format!(
+            "feature '{}': its categories are not those of the model file, which go without saying: {}",
+            described.name,
+            list_start(&known.levels)
+        ));
     }
     if described.levels.is_empty() && known.levels_lost {
         return Err(format!(
@@ -332,7 +348,7 @@ fn complete(mut described: Feature, known: &ModelFeature) -> Result<Feature, Str
 }
 
 /// The same levels in the same order; 1 and 1.0 are the same.
-fn same_levels(a: &[Label], b: &[Label]) -> bool {
+pub(crate) fn same_levels(a: &[Label], b: &[Label]) -> bool {
     let number = |label: &Label| match label {
         Label::Integer(value) => Some(*value as f64),
         Label::Number(value) => Some(*value),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::configuration::Flags;
+use crate::image::arguments::ImageCommand;
 use crate::package::arguments::PackageCommand;
 
 /// From a trained model to a production endpoint.
@@ -20,6 +21,8 @@ pub(crate) enum Command {
     Serve(ServeArguments),
     #[command(subcommand)]
     Package(PackageCommand),
+    #[command(subcommand)]
+    Image(ImageCommand),
     Demo(DemoArguments),
 }
 

@@ -1,12 +1,13 @@
 //! The command line: reads arguments and environment, wires the crates together, says what went wrong.
-//! Exit codes: 0 done, 1 failed while running or loading, 2 wrong arguments (and what `package diff` cannot read),
-//! 64 wrong settings, 141 nobody reads the output any more.
+//! Exit codes: 0 done, 1 failed while running or loading, 2 wrong arguments (names of images included, and what `package diff`
+//! cannot read), 64 wrong settings, 141 nobody reads the output any more.
 
 #![forbid(unsafe_code)]
 
 mod arguments;
 mod configuration;
 mod demo;
+mod image;
 mod package;
 mod serve;
 
@@ -15,7 +16,13 @@ use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
+use mimalloc::MiMalloc;
+use portend_image::ImageError;
 use portend_server::StartError;
+
+/// glibc's allocator keeps memory for each thread that ever needed much.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +61,9 @@ enum CommandError {
     /// A package that cannot be compared because it cannot be read.
     #[error("{0}")]
     Incomparable(String),
+    /// An image that is not built, read or moved.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// The demo's own request failed.
     #[error("the demo failed: {0}")]
     Demo(String),
@@ -64,6 +74,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(&arguments).map(done),
         Command::Package(command) => package::run(&command),
+        Command::Image(command) => image::run(&command),
         Command::Demo(arguments) => demo::run(&arguments).map(done),
     };
     outcome.unwrap_or_else(|error| fail(&error))
@@ -74,7 +85,7 @@ fn fail(error: &CommandError) -> ExitCode {
     let code = match error {
         CommandError::Print(source) if source.kind() == ErrorKind::BrokenPipe => return ExitCode::from(141),
         CommandError::Setting(_) | CommandError::Start(StartError::Tls(_)) => 64,
-        CommandError::Incomparable(_) => 2,
+        CommandError::Incomparable(_) | CommandError::Image(ImageError::Name(_)) => 2,
         _ => 1,
     };
     _ = writeln!(stderr(), "portend: {error}");

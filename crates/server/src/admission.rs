@@ -2,11 +2,8 @@
 //! with some speed; requests that are ready wait for a permit to score, in a queue that is bounded.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::error::ServerError;
@@ -14,21 +11,27 @@ use crate::error::ServerError;
 /// Bytes of bodies are counted in these.
 const UNIT: usize = 1 << 10;
 
-/// How long a body may take whatever its speed.
-const GRACE: Duration = Duration::from_secs(10);
-
 /// The gates of one server.
 #[derive(Debug)]
 pub(crate) struct Admission {
     bodies: Arc<Semaphore>,
     bodies_units: usize,
     answers: Arc<Semaphore>,
-    /// Bytes a second.
-    rate: usize,
+    /// Bytes a second that a body must arrive with, and an answer be taken with.
+    pub(crate) rate: usize,
     permits: Arc<Semaphore>,
     workers: usize,
+    /// One for each permit, and one for each place in the queue.
+    places: Arc<Semaphore>,
     queue: usize,
-    waiting: AtomicUsize,
+}
+
+/// Leave to score.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    // given back in this order: whoever has a place then finds as many permits as there should be
+    _permit: Option<OwnedSemaphorePermit>,
+    _place: OwnedSemaphorePermit,
 }
 
 /// What is held of the gates, and what they let through at most; bodies and answers in bytes.
@@ -72,17 +75,19 @@ impl Admission {
             permits: Arc::new(Semaphore::new(config.workers)),
             workers: config.workers,
             queue: config.queue,
-            waiting: AtomicUsize::new(0),
+            places: Arc::new(Semaphore::new(places(config.workers, config.queue))),
         }
     }
 
     /// How full they are.
     pub(crate) fn gauges(&self) -> Gauges {
         let held = |of: &Semaphore, all: usize| all.saturating_sub(of.available_permits());
+        let busy = held(&self.permits, self.workers);
+        let places = held(&self.places, places(self.workers, self.queue));
         Gauges {
             workers: self.workers,
-            busy: held(&self.permits, self.workers),
-            waiting: self.waiting.load(Ordering::Relaxed),
+            busy,
+            waiting: places.saturating_sub(busy),
             queue: self.queue,
             bodies: held(&self.bodies, self.bodies_units) * UNIT,
             bodies_limit: self.bodies_units * UNIT,
@@ -109,27 +114,19 @@ impl Admission {
         taken(&self.answers, bytes, "too many large answers wait to be read").map(|room| Room(Some(room)))
     }
 
-    /// When the next bytes of a body must be there that began at `start` and of which `received` bytes came.
-    pub(crate) fn deadline(&self, start: Instant, received: usize) -> Instant {
-        start + GRACE + Duration::from_secs_f64(received as f64 / self.rate as f64)
-    }
-
-    pub(crate) fn too_slow(&self) -> ServerError {
-        ServerError::TooSlow { rate: self.rate }
-    }
-
     /// Waits for a permit to score, unless too many wait already.
-    pub(crate) async fn permit(&self) -> Result<Option<OwnedSemaphorePermit>, ServerError> {
-        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
-            return Ok(Some(permit));
-        }
-        let place = Place(&self.waiting);
-        if place.0.fetch_add(1, Ordering::Relaxed) >= self.queue {
-            return Err(ServerError::Overloaded("too many requests wait to be scored"));
-        }
+    pub(crate) async fn permit(&self) -> Result<Permit, ServerError> {
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let place = place.map_err(|_| ServerError::Overloaded("too many requests wait to be scored"))?;
         // The semaphore is never closed; if it were, scoring without a permit would be the lesser evil.
-        Ok(Arc::clone(&self.permits).acquire_owned().await.ok())
+        let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
+        Ok(Permit { _permit: permit, _place: place })
     }
+}
+
+/// Places to score and to wait.
+fn places(workers: usize, queue: usize) -> usize {
+    workers.saturating_add(queue).min(Semaphore::MAX_PERMITS)
 }
 
 /// Room for `bytes` out of a budget, at once or not at all.
@@ -142,17 +139,12 @@ fn taken(
     Arc::clone(budget).try_acquire_many_owned(units).map_err(|_| ServerError::Overloaded(refusal))
 }
 
-/// A place in the queue, given up also when the client goes away.
-struct Place<'a>(&'a AtomicUsize);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
+    use futures_util::FutureExt;
+
     use super::*;
 
     fn admission(workers: usize, queue: usize) -> Admission {
@@ -161,19 +153,39 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn permits_are_handed_on_and_the_queue_is_bounded() {
-        let gates = admission(1, 1);
-        let first = gates.permit().await.unwrap();
-        let mut second = Box::pin(gates.permit());
-        tokio::time::timeout(Duration::from_millis(1), &mut second).await.unwrap_err();
-        assert!(matches!(gates.permit().await, Err(ServerError::Overloaded(_))));
-        drop(first);
-        let second = second.await.unwrap();
-        let third = Box::pin(gates.permit());
-        drop(third); // a client that went away leaves no place taken
-        drop(second);
-        gates.permit().await.unwrap();
-        assert_eq!(gates.waiting.load(Ordering::Relaxed), 0);
+    async fn permits_are_handed_on_and_the_queue_is_bounded_exactly() {
+        for (workers, queue) in [(1, 0), (1, 1), (2, 0), (4, 3)] {
+            let gates = admission(workers, queue);
+            let check_full = || {
+                let Gauges { busy, waiting, .. } = gates.gauges();
+                assert_eq!((busy, waiting), (workers, queue));
+                let refused = gates.permit().now_or_never();
+                assert!(matches!(refused, Some(Err(ServerError::Overloaded(_)))), "{workers} {queue}");
+            };
+            let waiting = || {
+                let mut one = Box::pin(gates.permit());
+                assert!((&mut one).now_or_never().is_none(), "{workers} {queue}");
+                one
+            };
+            let mut scoring = Vec::new();
+            for _ in 0..workers {
+                scoring.push(gates.permit().await.unwrap());
+            }
+            let mut queued: VecDeque<_> = (0..queue).map(|_| waiting()).collect();
+            check_full();
+            for _ in 0..queue {
+                scoring.pop();
+                // the first in the queue has a permit now, though it does not know
+                drop(waiting()); // a client that goes away leaves no place taken
+                queued.push_back(waiting());
+                check_full();
+                scoring.push(queued.pop_front().unwrap().await.unwrap());
+            }
+            drop((scoring, queued));
+            let free = (gates.permits.available_permits(), gates.places.available_permits());
+            assert_eq!(free, (workers, workers + queue));
+            assert_eq!((gates.gauges().busy, gates.gauges().waiting), (0, 0));
+        }
     }
 
     #[test]
@@ -198,13 +210,5 @@ mod tests {
         drop(second);
         gates.take_answer(SMALL_ANSWER + 1).unwrap();
         drop(first);
-    }
-
-    #[test]
-    fn a_body_earns_time_by_arriving() {
-        let gates = admission(1, 1);
-        let start = Instant::now();
-        assert_eq!(gates.deadline(start, 0), start + GRACE);
-        assert_eq!(gates.deadline(start, 1000), start + GRACE + Duration::from_secs(10));
     }
 }

@@ -2,18 +2,19 @@
 
 use std::borrow::Cow;
 use std::io::Read;
+use std::pin::pin;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use encoding_rs::{Encoding, UTF_8};
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
-use http_body_util::BodyExt;
+use futures_util::StreamExt;
 use portend_core::shortened;
-use tokio::time::Instant;
 
 use crate::admission::{Admission, Room};
 use crate::error::ServerError;
+use crate::patience::arriving;
 
 /// Gathers a body of at most `limit` bytes; one that arrives in one piece is not copied, and needs no room: as much
 /// may lie in the buffer of any connection.
@@ -28,17 +29,11 @@ pub(crate) async fn gather(
     if promised.is_some_and(|length| length > limit) {
         return Err(too_large());
     }
-    let mut body = body;
+    let mut pieces = pin!(arriving(body, admission.rate));
     let mut first: Option<Bytes> = None;
     let mut all = BytesMut::new();
     let mut room = Room::default();
-    let start = Instant::now();
-    loop {
-        let received = first.as_ref().map_or(all.len(), Bytes::len);
-        let frame = tokio::time::timeout_at(admission.deadline(start, received), body.frame()).await;
-        let Some(frame) = frame.map_err(|_| admission.too_slow())? else { break };
-        let frame = frame.map_err(|_| ServerError::BadBody("the request body broke off".to_owned()))?;
-        let Ok(data) = frame.into_data() else { continue };
+    while let Some(data) = pieces.next().await.transpose()? {
         if all.is_empty() && first.is_none() {
             first = Some(data);
             continue;

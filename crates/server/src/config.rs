@@ -53,7 +53,7 @@ pub struct Config {
     pub cors: Vec<String>,
     /// Bytes of request bodies that may be held at once, by all requests together.
     pub bodies_limit: usize,
-    /// Bytes a second that a body must arrive with, after a first grace time.
+    /// Bytes a second that a body must arrive with, and an answer be taken with, after a first grace time.
     pub body_rate: usize,
     /// Requests that may wait for a permit to score; further ones are answered 429.
     pub queue: usize,

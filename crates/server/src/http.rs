@@ -75,8 +75,15 @@ fn routes(app: &Arc<App>) -> Router {
         .with_state(Arc::clone(app));
     let health = health.route("/ping", get(ping)).route("/ready", get(ready));
     let health = health.method_not_allowed_fallback(protocol::unknown_method).with_state(Arc::clone(app));
-    let routes = access::with_token(guarded, app.config.token.as_ref()).merge(health);
-    access::with_origins(routes, &app.config.cors)
+    access::with_token(guarded, app.config.token.as_ref()).merge(health)
+}
+
+/// Refuses a request for its head, behind what tells browsers of origins and before any route.
+async fn refused_head(request: Request<Body>) -> Response {
+    match check_head(&request) {
+        Err(error) => protocol::error_response(request.uri().path(), &error),
+        Ok(()) => protocol::unknown_route(request).await,
+    }
 }
 
 /// The service of one server: what every request passes, around the routes.
@@ -84,12 +91,16 @@ fn routes(app: &Arc<App>) -> Router {
 pub struct HttpService {
     app: Arc<App>,
     routes: Router,
+    /// For requests whose head is too large.
+    refused: Router,
 }
 
 impl HttpService {
     /// The service for `app`.
     pub fn new(app: Arc<App>) -> Self {
-        Self { routes: routes(&app), app }
+        let with_origins = |routes| access::with_origins(routes, &app.config.cors);
+        let refused = with_origins(Router::new().fallback(refused_head));
+        Self { routes: with_origins(routes(&app)), refused, app }
     }
 
     /// Answers one request. From the outside in: the path is made plain before a route is looked for; time,
@@ -106,19 +117,18 @@ impl HttpService {
         let (request, unread) = unread::watch(request);
         // what else is asked about a model is no request for predictions
         let may_predict = request.method() == Method::POST;
-        let (mut response, asked) = match check_head(&request) {
-            Err(error) => {
-                let path = request.uri().path().to_owned();
-                drop(request);
-                (protocol::error_response(&path, &error), None)
-            }
+        let mut asked = None;
+        let answered = match check_head(&request) {
             Ok(()) => {
                 let request = with_plain_path(request);
                 let protocol = if may_predict { protocol::of_path(request.uri().path()) } else { 0 };
-                let (Ok(response), deployment) = asked::noted(self.routes.oneshot(request)).await;
-                (response, deployment.filter(|_| may_predict).map(|deployment| (deployment, protocol)))
+                let (answered, deployment) = asked::noted(self.routes.oneshot(request)).await;
+                asked = deployment.filter(|_| may_predict).map(|deployment| (deployment, protocol));
+                answered
             }
+            Err(_) => self.refused.oneshot(request).await,
         };
+        let mut response = answered.unwrap_or_else(|never| match never {});
         unread::settle(unread, self.app.config.body_limit, &mut response);
         if self.app.stopping.load(Ordering::Relaxed) {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -14,12 +14,14 @@ mod http;
 mod listen;
 mod metrics;
 mod opening;
+mod patience;
 mod protocol;
 mod repository;
 mod request_id;
 mod score;
 mod stall;
 mod statistics;
+mod tally;
 mod tls;
 mod unread;
 

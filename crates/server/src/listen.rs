@@ -1,7 +1,6 @@
 //! Binds, accepts, serves HTTP/1.1 on each connection, in TLS or without, and drains when told to stop.
 
 use std::convert::Infallible;
-use std::io::{Write, stderr};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -9,6 +8,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use http_body_util::BodyExt;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,13 +24,15 @@ use crate::http::{App, HttpService};
 use crate::opening::{Opened, Opening};
 use crate::repository::StartError;
 use crate::stall::Stalling;
-use crate::tls;
+use crate::tally::Tally;
+use crate::tls::Tls;
 
 /// A server that listens and does not answer yet.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
-    opening: Opening,
+    /// None: HTTP without TLS.
+    tls: Option<Arc<Tls>>,
     app: Arc<App>,
 }
 
@@ -36,21 +40,16 @@ impl Server {
     /// Looks at the configured path and binds the address; nothing is loaded yet.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         let address = format!("{}:{}", config.host, config.port);
-        let acceptor = config.tls.as_ref().map(tls::acceptor).transpose()?;
-        let (acceptor, warnings) = acceptor.unzip();
-        for warning in warnings.into_iter().flatten() {
-            _ = writeln!(stderr(), "warning: {warning}"); // nobody has to read it
-        }
-        let opening = Opening { tls: acceptor, limit: config.header_timeout };
+        let tls = config.tls.clone().map(Tls::new).transpose()?.map(Arc::new);
         let app = App::new(config)?;
         let listener =
             TcpListener::bind(&address).await.map_err(|source| StartError::Listen { address, source })?;
-        Ok(Self { listener, opening, app: Arc::new(app) })
+        Ok(Self { listener, tls, app: Arc::new(app) })
     }
 
     /// `https` or `http`, whichever the listener speaks; it never speaks both.
     pub fn scheme(&self) -> &'static str {
-        if self.opening.tls.is_some() { "https" } else { "http" }
+        if self.tls.is_some() { "https" } else { "http" }
     }
 
     /// Whether packages can be uploaded to it.
@@ -75,7 +74,10 @@ impl Server {
             }
         });
         let drain_timeout = self.app.config.drain_timeout;
-        let connections = Connections::new(Arc::clone(&self.app), self.opening);
+        if let Some(tls) = &self.tls {
+            tls.watch();
+        }
+        let connections = Connections::new(Arc::clone(&self.app), self.tls);
         let mut watch_load = true;
         loop {
             tokio::select! {
@@ -120,14 +122,19 @@ const LINGER: Duration = Duration::from_secs(1);
 /// What closing connections without a request may take, where running requests are given no time.
 const CLOSING: Duration = Duration::from_millis(250);
 
-/// How long a connection is kept for its first request when the server stops: its client has just come to send one.
+/// How long a connection is kept for its first request when the server stops, or for the rest of a head that has begun:
+/// its client has just come to send one.
 const FIRST_REQUEST: Duration = Duration::from_millis(200);
 
 /// The connections of a server.
 struct Connections {
     http: http1::Builder,
     service: HttpService,
-    opening: Opening,
+    /// Bytes a second that answers are to be taken with.
+    rate: usize,
+    tls: Option<Arc<Tls>>,
+    /// How long a client may take to open a connection.
+    opening_limit: Duration,
     /// How long each is kept for its first request.
     first_request: Duration,
     /// True once they are to end; each connection has a receiver.
@@ -135,12 +142,14 @@ struct Connections {
 }
 
 impl Connections {
-    fn new(app: Arc<App>, opening: Opening) -> Self {
+    fn new(app: Arc<App>, tls: Option<Arc<Tls>>) -> Self {
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(app.config.header_timeout);
+        let opening_limit = app.config.header_timeout;
+        http.timer(TokioTimer::new()).header_read_timeout(opening_limit);
         let first_request = FIRST_REQUEST.min(app.config.drain_timeout / 4);
-        let service = HttpService::new(app);
-        Self { http, service, opening, first_request, over: watch::Sender::new(false) }
+        let rate = app.admission.rate;
+        let over = watch::Sender::new(false);
+        Self { http, service: HttpService::new(app), rate, tls, opening_limit, first_request, over }
     }
 
     /// Serves what was accepted.
@@ -150,10 +159,17 @@ impl Connections {
             return tokio::time::sleep(Duration::from_millis(50)).await;
         };
         _ = stream.set_nodelay(true);
-        let (http, service) = (self.http.clone(), self.service.clone());
         let mut over = self.over.subscribe();
-        let kept = Instant::now() + self.first_request;
-        let opened = self.opening.clone().open(stream);
+        let first_request = self.first_request;
+        let kept = Instant::now() + first_request;
+        let tls = self.tls.as_ref().map(|tls| tls.acceptor());
+        let opened = Opening { tls, limit: self.opening_limit }.open(stream);
+        let serving = Serving {
+            http: self.http.clone(),
+            service: self.service.clone(),
+            rate: self.rate,
+            first_request,
+        };
         tokio::spawn(async move {
             let end = async {
                 _ = over.wait_for(|over| *over).await; // an error: nobody is left who would say it
@@ -166,8 +182,8 @@ impl Connections {
                 () = &mut end => None,
             };
             match opened {
-                Some(Opened::Plain(stream)) => serve(&http, stream, service, end).await,
-                Some(Opened::Tls(stream)) => serve(&http, stream, service, end).await,
+                Some(Opened::Plain(stream)) => serving.serve(stream, end).await,
+                Some(Opened::Tls(stream)) => serving.serve(stream, end).await,
                 None => {}
             }
         });
@@ -196,24 +212,54 @@ impl Connections {
     }
 }
 
-/// Serves a connection to its end, or from `end` on to the end of its running request.
-async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
-    http: &http1::Builder,
-    stream: S,
+/// What an open connection is served with.
+struct Serving {
+    http: http1::Builder,
     service: HttpService,
-    end: Pin<&mut impl Future<Output = ()>>,
-) {
-    let service = service_fn(move |request| {
-        let service = service.clone();
-        async move { Ok::<_, Infallible>(service.answer(request).await) }
-    });
-    let mut connection = pin!(http.serve_connection(TokioIo::new(Stalling::new(stream)), service));
-    // Errors are the client's going away; the request's own are answered.
-    tokio::select! {
-        biased; // a request that has come is seen before the end
-        _ = &mut connection => return,
-        () = end => {}
+    rate: usize,
+    first_request: Duration,
+}
+
+impl Serving {
+    /// Serves a connection to its end, or from `end` on to the end of its running request.
+    async fn serve<S>(self, stream: S, end: Pin<&mut impl Future<Output = ()>>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let tally = Tally::default();
+        let stream = TokioIo::new(Stalling::new(stream, self.rate, tally.clone()));
+        let service = service_fn(|request: Request<Incoming>| {
+            let (asked, arriving) = (tally.enter(), tally.enter());
+            // until all of the body has come, or nobody waits for it any more
+            let request = request.map(|body| {
+                body.map_err(move |error| {
+                    _ = &arriving;
+                    error
+                })
+            });
+            let answer = self.service.clone().answer(request);
+            async move {
+                let answer = answer.await;
+                drop(asked);
+                Ok::<_, Infallible>(answer)
+            }
+        });
+        let mut connection = pin!(self.http.serve_connection(stream, service));
+        // Errors are the client's going away; the request's own are answered.
+        tokio::select! {
+            biased; // a request that has come is seen before the end
+            _ = &mut connection => return,
+            () = end => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            biased;
+            _ = &mut connection => return,
+            () = tokio::time::sleep(self.first_request) => {}
+        }
+        // with nothing under way, what keeps it open is a head that does not end
+        if !tally.is_empty() {
+            _ = connection.await;
+        }
     }
-    connection.as_mut().graceful_shutdown();
-    _ = connection.await;
 }

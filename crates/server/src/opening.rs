@@ -26,8 +26,7 @@ const SPEAK_HTTPS: &str = "{\"message\":\"this port speaks HTTPS: ask with https
 const MOST_BYTES: usize = 1 << 20;
 const MOST_TIME: Duration = Duration::from_secs(2);
 
-/// How connections of a listener begin.
-#[derive(Clone)]
+/// How a connection begins.
 pub(crate) struct Opening {
     /// None: HTTP without TLS.
     pub(crate) tls: Option<TlsAcceptor>,
@@ -60,12 +59,6 @@ impl Opening {
             (Some(_), byte) if byte.is_ascii_alphabetic() => refuse(stream, speak_https().as_bytes()).await,
             (Some(acceptor), _) => Some(Opened::Tls(Box::new(acceptor.accept(stream).await.ok()?))),
         }
-    }
-}
-
-impl std::fmt::Debug for Opening {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Opening").field("tls", &self.tls.is_some()).field("limit", &self.limit).finish()
     }
 }
 

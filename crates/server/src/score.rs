@@ -4,8 +4,9 @@
 use std::mem;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::http::HeaderMap;
 use bytes::Bytes;
@@ -13,6 +14,8 @@ use portend_model::frame::Frame;
 use portend_model::runtime::Output;
 use portend_model::{Model, Predictions};
 use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::admission::{Admission, Room};
@@ -118,20 +121,64 @@ const ANSWER_LIMIT: usize = 512 << 20;
 const BLOCK_ROWS: usize = 4096;
 const BLOCK_VALUES: usize = 1 << 18;
 
+/// Scoring threads end when no large request came for so long; the next one finds new ones. What a thread keeps of the
+/// memory of its requests is given back when it ends.
+const IDLE: Duration = Duration::from_secs(2);
+
+/// The allocator gives back at the end of a thread, and only what has been free for a second.
+const GIVING_BACK: Duration = Duration::from_millis(1500);
+
 /// Threads that score.
 #[derive(Debug)]
 pub(crate) struct Scorer {
-    threads: rayon::ThreadPool,
+    workers: usize,
+    threads: Arc<Mutex<Option<Arc<ThreadPool>>>>,
+    /// Counts the large requests.
+    turn: Arc<AtomicUsize>,
+}
+
+fn threads(workers: usize) -> Result<Arc<ThreadPool>, ThreadPoolBuildError> {
+    let threads = ThreadPoolBuilder::new().num_threads(workers).thread_name(|i| format!("score-{i}"));
+    threads.build().map(Arc::new)
 }
 
 impl Scorer {
     /// `workers` threads.
-    pub(crate) fn new(workers: usize) -> Result<Self, rayon::ThreadPoolBuildError> {
-        let threads = rayon::ThreadPoolBuilder::new()
-            .num_threads(workers)
-            .thread_name(|i| format!("score-{i}"))
-            .build()?;
-        Ok(Self { threads })
+    pub(crate) fn new(workers: usize) -> Result<Self, ThreadPoolBuildError> {
+        let threads = Arc::new(Mutex::new(Some(threads(workers)?)));
+        Ok(Self { workers, threads, turn: Arc::default() })
+    }
+
+    fn threads(&self) -> Result<Arc<ThreadPool>, ServerError> {
+        let mut place = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(threads) = &*place {
+            return Ok(Arc::clone(threads));
+        }
+        let new = threads(self.workers)
+            .map_err(|_| ServerError::Overloaded("the system gives no threads to score with"))?;
+        *place = Some(Arc::clone(&new));
+        Ok(new)
+    }
+
+    /// What is to be called when a large request was scored, on whatever thread: ends the threads when no other comes for
+    /// a while. Those that are scoring go on to their end.
+    fn end_when_idle(&self) -> impl FnOnce() + Send + use<> {
+        let (runtime, threads, turns) =
+            (Handle::current(), Arc::clone(&self.threads), Arc::clone(&self.turn));
+        move || {
+            let turn = turns.fetch_add(1, Ordering::Relaxed) + 1;
+            runtime.spawn(async move {
+                tokio::time::sleep(IDLE).await;
+                if turns.load(Ordering::Relaxed) == turn {
+                    let idle = threads.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    let end = move || {
+                        drop(idle);
+                        std::thread::sleep(GIVING_BACK);
+                    };
+                    _ = std::thread::Builder::new().name("score-end".to_owned()).spawn(end);
+                }
+            });
+        }
     }
 
     /// Answers one request, once it has a permit.
@@ -173,11 +220,13 @@ impl Scorer {
             return guarded(|| run(&model, exchange, 1, start));
         }
         let (send, receive) = oneshot::channel();
-        let parts = self.threads.current_num_threads();
-        self.threads.spawn(move || {
+        let (threads, parts) = (self.threads()?, self.workers);
+        let done = self.end_when_idle();
+        threads.spawn(move || {
             let scored = guarded(|| run(&model, exchange, parts, start));
             drop(permit); // not before: the work goes on when the client is gone
             _ = send.send(scored);
+            done();
         });
         receive.await.unwrap_or(Err(ServerError::Internal))
     }

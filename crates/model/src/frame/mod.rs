@@ -16,6 +16,7 @@ pub use inputs::{Input, InputKind, Inputs, Levels, Matching};
 pub use text::{TextCell, TextColumn};
 
 use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
 
 use crate::error::DataError;
 
@@ -117,6 +118,14 @@ impl Frame {
     /// None when the frame has the other width.
     pub fn columns<T: Real>(&self) -> Option<(&[T], usize)> {
         Some((T::of(&self.numbers)?, self.stride))
+    }
+
+    /// Some of its rows with other numbers, nothing to repeat. A frame of the other width is a defect of the caller.
+    pub(crate) fn mapped<T: Real>(&self, rows: Range<usize>, map: impl Fn(T) -> T) -> Self {
+        let (columns, stride) = self.columns::<T>().expect("frames are decoded in the runtime's precision");
+        let columns = columns.chunks_exact(stride.max(1)).flat_map(|column| &column[rows.clone()]);
+        let numbers = T::numbers(columns.map(|value| map(*value)).collect());
+        Self { rows: rows.len(), stride: rows.len(), numbers, passthrough: Vec::new() }
     }
 }
 

@@ -126,6 +126,12 @@ impl Package {
         path.is_file() && (has_package_extension(path) || is_model_file(path))
     }
 
+    /// Why the file at `path` is not read although it is called like a model; None for what is read or is no model.
+    pub fn refused(path: &Path) -> Option<LoadError> {
+        let named = has_model_extension(path) && !has_text_extension(path) || has_pickle_extension(path);
+        if named && path.is_file() { detect(path).err() } else { None }
+    }
+
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path
@@ -161,8 +167,8 @@ impl Package {
     /// directory the list is made up. `model` is the model file's content, which is all of a bare one.
     pub(crate) fn digest(&mut self, model: &[u8]) -> Result<String, LoadError> {
         let hash = |source: &mut dyn Read| checksums::measure(source).map(|(_, hash)| hash);
-        if let Some(text) = self.read(CHECKSUMS, MOST_TEXT_BYTES)? {
-            return hash(&mut &*text).map_err(|e| LoadError::io(&self.path, e));
+        if let Some(verified) = &self.checksums {
+            return hash(&mut &*verified.text).map_err(|e| LoadError::io(&self.path, e));
         }
         let digest = match &self.files {
             Files::Bare => hash(&mut &*model),
@@ -299,7 +305,20 @@ fn has_package_extension(path: &Path) -> bool {
 }
 
 fn has_model_extension(path: &Path) -> bool {
-    let known = ["json", "ubj", "txt", "lgb", "lgbm", "model", "xgb", "bst"];
+    has_extension(path, &["json", "ubj", "txt", "lgb", "lgbm", "model", "xgb", "bst"])
+}
+
+/// Those of models that other files have as well.
+fn has_text_extension(path: &Path) -> bool {
+    has_extension(path, &["json", "txt"])
+}
+
+/// Those of what Python writes without the help of a library, and of old binary files.
+fn has_pickle_extension(path: &Path) -> bool {
+    has_extension(path, &["pkl", "pickle", "joblib", "bin"])
+}
+
+fn has_extension(path: &Path, known: &[&str]) -> bool {
     path.extension().and_then(|e| e.to_str()).is_some_and(|e| known.contains(&e))
 }
 

@@ -19,15 +19,28 @@ pub(super) struct LinearRuntime {
 
 impl LinearRuntime {
     /// Joins weights of `features` features, feature after feature and the biases last; `base` has a margin an output.
-    pub(super) fn new(features: usize, weights: &[f32], base: &[f32], link: Link) -> Result<Self, String> {
+    /// Before its first round a booster has none.
+    pub(super) fn new(
+        features: usize,
+        weights: &[Option<f32>],
+        rounds: Option<u64>,
+        base: &[f32],
+        link: Link,
+    ) -> Result<Self, String> {
         let outputs = base.len();
+        if weights.is_empty() && rounds == Some(0) {
+            return Ok(Self { start: vec![base[0]; outputs], weights: Vec::new(), link });
+        }
         if weights.len() != (features + 1) * outputs {
             let (found, expected) = (weights.len(), (features + 1) * outputs);
             return Err(format!("gblinear has {found} weights where {expected} belong"));
         }
-        if !weights.iter().all(|weight| weight.is_finite()) {
-            return Err("gblinear has a weight that is not a finite number".to_owned());
-        }
+        let finite: Option<Vec<f32>> =
+            weights.iter().map(|weight| weight.filter(|w| w.is_finite())).collect();
+        let weights = finite.ok_or(
+            "gblinear has a weight that is not a finite number: its training diverged; train it again with a \
+             lower eta or more regularization",
+        )?;
         let (weights, biases) = weights.split_at(features * outputs);
         // XGBoost's gblinear starts all outputs at the first one's base margin, also where the file has one for each.
         let start = biases.iter().map(|bias| base[0] + bias).collect();

@@ -19,6 +19,8 @@ pub(crate) enum Link {
     },
     /// 1 if x > 0, else 0, as the probability of class 1 of two.
     Hinge,
+    /// The same for each of several labels.
+    Step,
     /// ln(1 + e^x).
     LogExp,
     /// e^x_k / Σ e^x_j.
@@ -30,8 +32,12 @@ pub(crate) enum Link {
     },
 }
 
+fn step(margin: f64) -> f64 {
+    if margin > 0.0 { 1.0 } else { 0.0 }
+}
+
 fn hinge(margin: f64, out: &mut Vec<f64>) {
-    out.extend(if margin > 0.0 { [0.0, 1.0] } else { [1.0, 0.0] });
+    out.extend([1.0 - step(margin), step(margin)]);
 }
 
 /// XGBoost clamps the exponent of its sigmoid here, below where f32 overflows.
@@ -54,6 +60,7 @@ impl Link {
             Self::LogExp => each(&|x| x.exp().ln_1p()),
             Self::Sigmoid | Self::OneVsAll { .. } => each(&sigmoid),
             Self::Hinge => hinge(f64::from(margins[0]), out),
+            Self::Step => out.extend(margins.iter().map(|m| step(f64::from(*m)))),
             Self::Binary { .. } => {
                 let p = sigmoid(margins[0]);
                 out.extend([f64::from(1.0 - p), f64::from(p)]);
@@ -78,6 +85,7 @@ impl Link {
             Self::LogExp => each(&|x| x.exp().ln_1p()),
             Self::Sigmoid => each(&sigmoid),
             Self::Hinge => hinge(margins[0], out),
+            Self::Step => each(&step),
             Self::OneVsAll { scale } => each(&|x| sigmoid(scale * x)),
             Self::Binary { scale } => {
                 let p = sigmoid(scale * margins[0]);

@@ -3,6 +3,7 @@
 
 mod linear;
 mod link;
+mod missing;
 pub mod tree;
 
 use std::fmt;
@@ -196,6 +197,7 @@ impl Kind {
             Some(b'{') => Ok(Self::XgBoost),
             Some(_) if text.starts_with(b"tree\n") || text.starts_with(b"tree\r\n") => Ok(Self::LightGbm),
             Some(_) if text.starts_with(b"binf") || text.starts_with(b"bs64") => Err(OLD_XGBOOST),
+            Some(_) if matches!(bytes, [0x80, 2..=5, ..]) => Err(PICKLE),
             Some(_) if text.starts_with(b"PK\x03\x04") => Err("it is a zip archive without portend.json"),
             Some(_) => Err("it is neither XGBoost JSON or UBJSON nor LightGBM text \
                 (XGBoost's old binary format must be saved again as JSON with XGBoost 3.0 or older)"),
@@ -203,6 +205,9 @@ impl Kind {
     }
 }
 
+/// Protocols 2 to 5; joblib writes such files, too.
+const PICKLE: &str = "it is a Python pickle, which is not read, because loading one runs whatever is in it: load it in \
+    Python and save the model with its save_model (of LightGBM's scikit-learn wrapper booster_.save_model)";
 const OLD_XGBOOST: &str = "it is XGBoost's old binary format, which is not read: load it with XGBoost 3.0 or older and save it as .json";
 
 /// Reads a model file. `file` names it in errors.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use portend_model::frame::Keep;
 use portend_model::{Model, Package};
 use ring::digest::{SHA256, digest};
 
@@ -53,4 +54,38 @@ fn a_file_is_called_after_what_it_holds() {
         fs::write(&path, bytes).unwrap();
         assert_eq!(Package::plain_name(&path).ok(), expected, "{bytes:?}");
     }
+}
+
+/// As XGBoost 1.7 writes it for `XGBClassifier(missing=-999)`.
+#[test]
+fn the_number_that_a_file_takes_for_missing_is_missing() {
+    let case = golden("testdata/models/xgb17_pima");
+    let rows = fs::read_to_string(case.join("rows.csv")).unwrap();
+    let file = case.join("package/model/model.json");
+    let text = fs::read_to_string(&file).unwrap();
+    let told =
+        text.replacen("\"attributes\":{", r#""attributes":{"scikit_learn":"{\"missing\": -999.0}","#, 1);
+    let told = told.replacen(r#"999.0}","}"#, r#"999.0}"}"#, 1);
+    assert_ne!(told, text);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.json");
+    fs::write(&path, told).unwrap();
+    let marked: Vec<String> = rows.lines().map(marked).collect();
+    let marked = marked.join("\n");
+    assert!(marked.matches("-999").count() > 20, "{marked}");
+    let predictions = |path: &Path, rows: &str| {
+        let model = Model::load(path, "y").unwrap();
+        let frame = model.decode_csv(rows, &Keep::None, 1).unwrap().remove(0);
+        model.predict(&frame, 1..frame.rows()).values
+    };
+    let expected = predictions(&file, &rows);
+    assert_eq!(predictions(&path, &rows), expected);
+    assert_eq!(predictions(&path, &marked), expected);
+    assert_ne!(predictions(&file, &marked), expected);
+}
+
+/// A line of CSV with -999 in its empty cells.
+fn marked(line: &str) -> String {
+    let cells: Vec<_> = line.split(',').map(|cell| if cell.is_empty() { "-999" } else { cell }).collect();
+    cells.join(",")
 }

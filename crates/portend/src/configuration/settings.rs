@@ -1,6 +1,7 @@
 //! The one table of what can be set: parsing, `--help`, `--print-config` and the reference page come from it. The
 //! variables of monitoring stand in `monitoring.rs`.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -73,12 +74,17 @@ pub(crate) fn settings() -> impl Iterator<Item = &'static Setting> {
     GROUPS.iter().flat_map(|group| group.settings)
 }
 
+/// A path without a slash at its end, with which a file would not be found: a package may be mounted as /opt/ml/model.
+fn plain_path(text: &str) -> PathBuf {
+    Path::new(text).components().collect()
+}
+
 const MODELS: [Setting; 7] = [
     Setting {
         name: "path",
         reach: Reach::Positional,
         variables: &["PREDICTION_API_MODEL_REPOSITORY_PATH"],
-        kind: Kind::Text { form: form::PATH, set: |draft, path| draft.config.path = path.into() },
+        kind: Kind::Text { form: form::PATH, set: |draft, path| draft.config.path = plain_path(&path) },
         default: Unset::Is("/opt/ml/model/"),
         secret: false,
         sentence: "A model file (XGBoost JSON or UBJSON, LightGBM text), a package (.mlpkg, or a directory with \
@@ -418,7 +424,8 @@ const LIMITS: [Setting; 8] = [
         },
         default: Unset::Is("1KiB"),
         secret: false,
-        sentence: "How many bytes a second a body must arrive with, after a first grace time",
+        sentence: "How many bytes a second a body or a package must arrive with, and an answer be taken with, after a \
+                   first grace time",
         example: "10KiB",
     },
     Setting {

@@ -49,7 +49,7 @@ fn is_refused(texts: &[(&str, &str)], expected: &str) {
 
 #[test]
 fn the_defaults_of_the_table_are_those_of_the_server() {
-    let expected = Config::new("/opt/ml/model/".into());
+    let expected = Config::new("/opt/ml/model".into());
     let effective = is_good(&[]);
     assert_eq!(format!("{:#?}", effective.config), format!("{expected:#?}"));
     assert_eq!(effective.notices, [""; 0]);

@@ -3,10 +3,10 @@
 pub(crate) mod arguments;
 mod create;
 mod diff;
-mod inspect;
+pub(crate) mod inspect;
 mod replace;
 mod sign;
-mod table;
+pub(crate) mod table;
 pub(crate) mod trust;
 mod verify;
 
@@ -29,18 +29,18 @@ pub(crate) fn run(command: &PackageCommand) -> Result<ExitCode, CommandError> {
 
 /// Prints a result.
 #[expect(clippy::print_stdout, reason = "results go to standard output")]
-fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     print!("{text}");
 }
 
-fn print_json(value: &impl serde::Serialize) -> Result<(), CommandError> {
+pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), CommandError> {
     let text = serde_json::to_string_pretty(value);
     print(&format!("{}\n", text.map_err(|e| CommandError::Package(e.to_string()))?));
     Ok(())
 }
 
 /// The time that was given, or the one of the environment's `SOURCE_DATE_EPOCH`, as RFC 3339.
-fn created(given: Option<&str>) -> Result<Option<String>, CommandError> {
+pub(crate) fn created(given: Option<&str>) -> Result<Option<String>, CommandError> {
     if let Some(text) = given {
         let time = humantime::parse_rfc3339(text).map_err(|_| {
             CommandError::Setting(format!("--created is '{text}': a time as 2026-01-31T12:00:00Z is needed"))

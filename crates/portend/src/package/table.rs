@@ -1,7 +1,7 @@
 //! Text in columns. What is shown comes out of packages, so nothing in it may steer a terminal.
 
 /// Rows as lines whose columns are two spaces apart; the last column is as long as it is.
-pub(super) fn aligned(rows: &[Vec<String>]) -> String {
+pub(crate) fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let rows: Vec<Vec<String>> =
         rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
@@ -18,7 +18,7 @@ pub(super) fn aligned(rows: &[Vec<String>]) -> String {
 }
 
 /// The text with control characters and line ends made visible.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let steers = |c: char| {
         c.is_control()
             || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

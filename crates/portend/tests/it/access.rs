@@ -111,6 +111,34 @@ fn browsers_may_call_from_the_listed_origins_only() {
 }
 
 #[test]
+fn a_head_that_is_too_large_is_refused_with_all_that_other_answers_have() {
+    let server = serve(&[("PORTEND_CORS", "*"), ("PORTEND_TOKEN", TOKEN)]);
+    let long = "a".repeat(9000);
+    let (target, header) = (format!("/predictions?{long}"), format!("X-Long: {long}"));
+    for (target, header, expected) in [
+        (
+            target.as_str(),
+            "Accept: */*",
+            (414, r#"{"message":"the path and query are longer than 8192 bytes"}"#),
+        ),
+        ("/predictions", &header, (431, r#"{"message":"the headers are larger than 8192 bytes"}"#)),
+        ("/ping", &header, (431, r#"{"message":"the headers are larger than 8192 bytes"}"#)),
+    ] {
+        let headers = ["Origin: https://a.example", "X-Request-ID: my-1", header];
+        let mut connection = server.connect();
+        let answer = connection.ask("POST", target, &headers, ROWS.as_bytes());
+        assert_eq!((answer.status, answer.text()), expected);
+        assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "{answer:?}");
+        assert_eq!(answer.header("x-request-id"), Some("my-1"));
+        assert!(answer.header("x-datarobot-execution-time").is_some());
+        assert_eq!(connection.ask("GET", "/ping", &[], b"").status, 200);
+    }
+    let log = server.stop();
+    let logged = |status| log.lines().filter(|line| line.contains(status) && line.ends_with(" my-1")).count();
+    assert_eq!((logged(" 414 "), logged(" 431 ")), (1, 2), "{log}");
+}
+
+#[test]
 fn the_log_for_programs_has_an_object_per_request() {
     let server = serve(&[("PORTEND_ACCESS_LOG", "json")]);
     let hostile = r#"/no"where\u000a"#;

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use crate::repository;
 
 /// Each crate with the crates of ours that it may depend on.
-const ARROWS: [(&str, &[&str]); 4] = [
+const ARROWS: [(&str, &[&str]); 5] = [
     ("core", &[]),
     ("model", &["portend-core"]),
     ("server", &["portend-core", "portend-model"]),
-    ("portend", &["portend-core", "portend-model", "portend-server"]),
+    ("image", &["portend-core"]),
+    ("portend", &["portend-core", "portend-image", "portend-model", "portend-server"]),
 ];
 
 /// The one file that may hold what the compiler does not check.

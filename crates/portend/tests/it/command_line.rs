@@ -46,7 +46,7 @@ fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
 }
 
 /// A package of one golden model whose second sample row expects something else.
-fn write_package_with_other_samples(to: &Path) {
+pub(crate) fn write_package_with_other_samples(to: &Path) {
     let from = repository("testdata/models/xgb_diabetes/package");
     for file in ["portend.json", "model/model.json", "samples/input.csv", "samples/output.json"] {
         fs::create_dir_all(to.join(file).parent().unwrap()).unwrap();

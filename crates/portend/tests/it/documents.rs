@@ -82,9 +82,10 @@ fn command_line_page() -> String {
     let mut page =
         "# Command line\n\nWhat `--help` prints; this page is compared with it by a test.\n".to_owned();
     let of_packages = ["create", "inspect", "verify", "sign", "diff"].map(|name| vec!["package", name]);
-    for command in
-        [vec![], vec!["serve"], vec!["package"]].into_iter().chain(of_packages).chain([vec!["demo"]])
-    {
+    let of_images = ["build", "push", "pull", "copy", "save", "inspect", "exists", "tags", "delete"]
+        .map(|name| vec!["image", name]);
+    let commands = [vec![], vec!["serve"], vec!["package"]].into_iter().chain(of_packages);
+    for command in commands.chain([vec!["image"]]).chain(of_images).chain([vec!["demo"]]) {
         let done = portend().args(&command).arg("--help").env("COLUMNS", "100").output().unwrap();
         assert!(done.status.success());
         let help = String::from_utf8(done.stdout).unwrap();

@@ -2,6 +2,8 @@
 //! client and curl talk to the real binary.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -396,6 +398,66 @@ fn a_client_that_speaks_the_other_protocol_is_told_and_nothing_is_logged() {
     }
     let log = http.stop();
     assert_eq!(besides_readiness(&log), 1, "{log}");
+}
+
+/// The serial number of the certificate that a new connection is shown.
+fn serial(folder: &Folder, server: &RunningServer) -> String {
+    let (_, printed) = folder.handshake(server, "-showcerts");
+    let begin = printed.find("-----BEGIN").unwrap_or_else(|| panic!("{printed}"));
+    fs::write(folder.path("shown.crt"), &printed[begin..]).unwrap();
+    folder.try_openssl("x509 -noout -serial -in shown.crt").1
+}
+
+#[test]
+fn files_that_are_renewed_are_taken_when_they_are_good_and_open_connections_stay() {
+    let Some(folder) = authority() else { return };
+    let take = |certificate: &str, key: &str| {
+        // both in one step, as Kubernetes does it: a link to another directory
+        let made = tempfile::tempdir_in(&folder.0).unwrap().keep();
+        fs::copy(folder.path(certificate), made.join("crt")).unwrap();
+        fs::copy(folder.path(key), made.join("pem")).unwrap();
+        symlink(made, folder.path("new")).unwrap();
+        fs::rename(folder.path("new"), folder.path("live")).unwrap();
+    };
+    take("rsa.crt", "rsa.pem");
+    let server = folder.serve(&[("CERTIFICATE", "live/crt"), ("CERTIFICATE_KEY", "live/pem")]);
+    let first = serial(&folder, &server);
+    let of = |name: &str| folder.try_openssl(&format!("x509 -noout -serial -in {name}")).1;
+    assert_eq!(first, of("rsa.crt"));
+    let mut open = Command::new("openssl");
+    open.args(["s_client", "-quiet", "-verify_quiet", "-CAfile", "ca.crt", "-connect"]);
+    open.arg(server.address.to_string()).current_dir(&folder.0);
+    let mut open = open.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut ask = open.stdin.take().unwrap();
+    let mut answers = BufReader::new(open.stdout.take().unwrap());
+    let mut ping = || {
+        ask.write_all(b"GET /ping HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        while !answer.ends_with("\r\n\r\n") {
+            assert!(answers.read_line(&mut answer).unwrap() > 0, "{answer}");
+        }
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        answers.read_exact(&mut [0; "{\"response\":\"pong\"}".len()]).unwrap();
+    };
+    ping();
+    // a certificate of another kind of key, with it
+    take("p256.crt", "p256.pem");
+    wait_for("the new certificate", || (serial(&folder, &server) == of("p256.crt")).then_some(()));
+    ping();
+    // what cannot be used changes nothing and is told once
+    take("rsa.crt", "p256.pem");
+    let warning = "cannot be used, the certificate that was read before stays: \
+                   PREDICTION_API_TLS_CERTIFICATE_KEY does not match";
+    wait_for("the warning", || server.log().contains(warning).then_some(()));
+    assert_eq!(serial(&folder, &server), of("p256.crt"));
+    take("rsa.crt", "rsa.pem");
+    wait_for("the first certificate", || (serial(&folder, &server) == first).then_some(()));
+    ping();
+    open.kill().unwrap();
+    open.wait().unwrap();
+    let log = server.stop();
+    assert_eq!(log.matches(warning).count(), 1, "{log}");
+    assert_eq!(log.matches("new connections get the new certificate").count(), 2, "{log}");
 }
 
 #[test]

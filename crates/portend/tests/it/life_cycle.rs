@@ -168,13 +168,59 @@ fn the_drain_timeout_cuts_off_and_the_exit_code_tells() {
 }
 
 #[test]
-fn connections_without_a_request_cut_nothing_off() {
-    for drain_timeout in ["0s", "1s"] {
+fn connections_without_a_request_cut_nothing_off_and_delay_nothing() {
+    for drain_timeout in ["0s", "1s", "60s"] {
         let server = serve(drain_timeout);
         let mut idle = server.connect();
         assert_eq!(idle.ask("GET", "/ping", &[], b"").status, 200);
         let silent = server.connect();
+        let half = |mut connection: Connection, head: &[u8]| {
+            connection.send_bytes(head);
+            connection
+        };
+        let mut used = server.connect();
+        assert_eq!(used.ask("GET", "/ping", &[], b"").status, 200);
+        let begun = [
+            half(used, b"GET /ping HTTP/1.1\r\nHost: loc"),
+            half(server.connect(), b"G"),
+            half(server.connect(), b"POST /predictions HTTP/1.1\r\n"),
+            // the first of two is answered
+            half(server.connect(), b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\nGET /pi"),
+        ];
+        let start = Instant::now();
         server.stop();
-        drop((idle, silent));
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(6), "{drain_timeout}: {took:?}");
+        drop((idle, silent, begun));
     }
+}
+
+#[test]
+fn a_head_that_is_completed_while_the_server_stops_is_answered() {
+    let server = serve("30s");
+    let mut begun = server.connect();
+    begun.send_bytes(b"GET /ping HTTP/1.1\r\nHost: ");
+    server.terminate();
+    wait_for("its stopping", || (server.get("/ready").status == 503).then_some(()));
+    begun.send_bytes(b"localhost\r\n\r\n");
+    let answer = begun.receive();
+    assert_eq!((answer.status, answer.is_last()), (200, true));
+    assert_eq!(server.end().0, Some(0));
+}
+
+#[test]
+fn an_answer_that_is_still_being_read_is_not_cut_off() {
+    let server = serve("30s");
+    let (head, row) = ROWS.split_once('\n').unwrap();
+    let rows = format!("{head}\n{}", row.repeat(160_000)); // an answer that no buffer of a connection holds
+    let length = format!("Content-Length: {}", rows.len());
+    let mut slow = server.connect();
+    slow.send("POST", "/predictions", &["Content-Type: text/csv", &length], rows.as_bytes());
+    wait_for("the answer", || server.log().contains(" POST /predictions 200 ").then_some(()));
+    server.terminate();
+    wait_for("no listener", || Connection::try_open(server.address).err());
+    std::thread::sleep(Duration::from_secs(1));
+    let answer = slow.receive();
+    assert!(answer.status == 200 && answer.body.len() > 16 << 20, "{}", answer.body.len());
+    assert_eq!(server.end().0, Some(0));
 }

@@ -15,6 +15,8 @@ mod dashboard;
 mod documents;
 mod effects;
 mod https;
+mod image_build;
+mod image_registry;
 mod life_cycle;
 mod memory;
 mod metrics;

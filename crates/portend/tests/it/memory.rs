@@ -1,6 +1,7 @@
 //! Small requests that ask for much memory: tables wider than their rows, rows smaller than their answers.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -73,8 +74,9 @@ fn rows_that_are_smaller_than_their_answers_do_not_fill_the_memory() {
     check(&repository("examples/demo/fraud"), "application/json", "", &records, ANSWER);
 }
 
-/// What a server of so many workers holds after requests of so many times the demo's ten rows, over several connections.
-fn resident_after(workers: usize, times: &[usize]) -> Option<u64> {
+/// What a server of so many workers holds after requests of so many times the demo's ten rows, over several connections,
+/// once it has given back what it gives back.
+fn resident_after(workers: usize, times: &[usize], rounds: usize) -> Option<u64> {
     let mut command = portend();
     command.arg("serve").arg(repository("examples/demo/fraud"));
     command.args(["--port", "0", "--workers", &workers.to_string(), "--access-log", "off"]);
@@ -86,27 +88,38 @@ fn resident_after(workers: usize, times: &[usize]) -> Option<u64> {
             let rows = format!("{head}\n{}", rows.repeat(*times));
             let mut connection = server.connect();
             scope.spawn(move || {
-                let kind = ["Content-Type: text/csv"];
-                let ask = |_| connection.ask("POST", "/predictions", &kind, rows.as_bytes()).status;
-                assert!((0..30).map(ask).all(|status| status == 200));
+                let headers = ["Content-Type: text/csv", "Accept: text/csv"];
+                let ask = |_| connection.ask("POST", "/predictions", &headers, rows.as_bytes()).status;
+                assert!((0..rounds).map(ask).all(|status| status == 200));
             });
         }
     });
-    let resident = server.resident_kib();
-    println!("{workers} workers hold {} KiB", resident.unwrap_or_default());
+    let before = server.resident_kib()?;
+    if times.iter().any(|times| *times > 10) {
+        std::thread::sleep(SETTLED);
+    }
+    let resident = server.resident_kib()?;
+    let peak = server.peak_kib()?;
+    println!("{workers} workers hold {before}, then {resident} KiB, at most {peak} KiB");
     server.stop();
-    resident
+    Some(resident)
 }
 
+/// When memory was given back: threads that scored large requests end after 2 s, what they kept is free a second later.
+const SETTLED: Duration = Duration::from_secs(6);
+
 #[test]
-fn more_workers_hold_no_more_after_small_requests_and_little_more_after_large_ones() {
-    let check = |times: &[usize], most: &dyn Fn(u64) -> u64| {
-        let (Some(two), Some(sixteen)) = (resident_after(2, times), resident_after(16, times)) else {
-            return;
+fn more_workers_hold_no_more_idle_or_after_small_requests_or_after_large_ones() {
+    // what a burst leaves behind varies by some MiB; threads that kept theirs would be seen each time
+    let check = |times: &[usize], rounds: usize| {
+        let holds = |_| {
+            let (two, sixteen) = (resident_after(2, times, rounds), resident_after(16, times, rounds));
+            let (Some(two), Some(sixteen)) = (two, sixteen) else { return true };
+            two < 64 << 10 && sixteen <= two + two / 10
         };
-        assert!(sixteen <= most(two), "{sixteen} KiB with 16 workers, {two} KiB with 2");
+        assert!((0..3).any(holds), "16 workers hold more than 2, three times, after {times:?}");
     };
-    check(&[1, 2, 5, 10], &|two| two + two / 10);
-    // each thread that scores keeps some memory for its next part of a large request
-    check(&[1, 100, 1000, 2000], &|two| two + 14 * (6 << 10));
+    check(&[], 0);
+    check(&[1, 2, 5, 10], 30);
+    check(&[100, 28_000, 28_000], 3); // two of 20 MB at once
 }

@@ -1,5 +1,7 @@
 //! More than the server can do: it refuses with 408 or 429 and says why, and answers rightly what it took.
 
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
@@ -8,6 +10,7 @@ use serde_json::Value;
 use crate::connection::{Answer, Connection};
 use crate::repository;
 use crate::running_server::{RunningServer, portend, wait_for};
+use crate::uploads::{files, serve_with};
 
 /// As many connections at once.
 const CROWD: usize = 16;
@@ -82,6 +85,92 @@ fn a_body_that_stalls_is_refused_after_its_grace() {
     server.stop(); // which does not wait for the rest
     let took = start.elapsed();
     assert!(took < Duration::from_secs(8), "{took:?}");
+}
+
+/// How long this says all that it has to say, in steps of a second.
+fn send_slowly(connection: &mut Connection, bytes: &[u8], seconds: usize) {
+    for piece in bytes.chunks(bytes.len().div_ceil(seconds)) {
+        connection.send_bytes(piece);
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+#[test]
+fn an_upload_that_trickles_is_refused_and_leaves_nothing_and_a_slow_one_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = RunningServer::listening("http", serve_with(folder.path(), &[]));
+    let package = std::fs::read(repository("examples/demo/fraud/model_x.mlpkg")).unwrap();
+    let form = "Content-Type: multipart/form-data; boundary=B";
+    let part = "--B\r\nContent-Disposition: form-data; name=\"f\"; filename=\"m.mlpkg\"\r\n\r\n";
+    let begun: [(&[&str], &str); 4] = [
+        (&["Content-Length: 20000"], "P"),
+        (&["Transfer-Encoding: chunked"], "4000\r\nPK"),
+        (&["Content-Length: 20000", form], "--B\r\n"),
+        (&["Content-Length: 20000", form], part),
+    ];
+    let start = Instant::now();
+    let mut trickling: Vec<_> = begun.iter().map(|_| server.connect()).collect();
+    for (connection, (headers, beginning)) in trickling.iter_mut().zip(begun) {
+        connection.send("POST", "/deployments/a", headers, beginning.as_bytes());
+    }
+    let mut slow = server.connect();
+    slow.send("POST", "/deployments/b", &[&format!("Content-Length: {}", package.len())], b"");
+    std::thread::scope(|scope| {
+        scope.spawn(|| send_slowly(&mut slow, &package, 13));
+        std::thread::sleep(Duration::from_secs(4));
+        trickling.iter_mut().for_each(|connection| connection.send_bytes(b"-"));
+        for connection in &mut trickling {
+            let answer = connection.receive();
+            let took = start.elapsed();
+            let expected = "the request body arrives too slowly: at least 1024 bytes a second are expected";
+            assert_eq!((answer.status, message(&answer).as_str(), answer.is_last()), (408, expected, true));
+            assert!((Duration::from_secs(9)..Duration::from_secs(19)).contains(&took), "{took:?}");
+        }
+    });
+    assert_eq!(slow.receive().status, 201);
+    assert_eq!(files(folder.path()), "b/model.mlpkg");
+    server.stop();
+}
+
+/// Asks for an answer that no buffer of a connection holds, takes `taken` bytes of it a second for some time, and then
+/// the rest; how many bytes that were, and how many belong there.
+fn read_slowly(server: &RunningServer, rows: &str, taken: usize) -> (usize, usize) {
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    let length = rows.len();
+    let head = format!(
+        "POST /predictions HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{CSV}\r\nContent-Length: {length}\r\n\r\n"
+    );
+    stream.write_all(format!("{head}{rows}").as_bytes()).unwrap();
+    let mut all = Vec::new();
+    for _ in 0..15 {
+        let mut one_second = (&stream).take(taken as u64);
+        one_second.read_to_end(&mut all).unwrap();
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    if let Err(error) = stream.read_to_end(&mut all) {
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    }
+    let end = all.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    let head = String::from_utf8_lossy(&all[..end]);
+    let told = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+    (all.len() - end, told.parse().unwrap())
+}
+
+#[test]
+fn an_answer_that_is_taken_too_slowly_is_broken_off() {
+    // so that what the system buffers earns no time
+    let strict = serve(&[("PORTEND_BODY_RATE", "1GiB")]);
+    let usual = serve(&[]);
+    let rows = rows(8 << 20);
+    std::thread::scope(|scope| {
+        let kept = scope.spawn(|| read_slowly(&usual, &rows, 50_000));
+        let (came, told) = read_slowly(&strict, &rows, 10);
+        assert!(came < told, "{came} of {told} bytes came");
+        let (came, told) = kept.join().unwrap();
+        assert_eq!(came, told);
+    });
+    strict.stop();
+    usual.stop();
 }
 
 /// Sends a large body but for its last byte.

@@ -362,7 +362,14 @@ fn every_wrong_input_is_named() {
             &["--levels", "size=s,m"],
             "levels were given for 'size', which is not a feature of the model",
         ),
-        (lgb, &[], &["--levels", "sex=m,f"], "feature 'sex': its categories are not those of the model file"),
+        (
+            lgb,
+            &[],
+            &["--levels", "sex=m,f"],
+            "the model file has 2 lists of levels which are not those that 'sex' was given (Biscoe, Dream, Torgersen; \
+            female, male): give each to its column, in this order and to no other column, as `categories` in \
+            portend.json, or with `package create --levels FEATURE=…`",
+        ),
         (lgb, &[], &["--out", "."], ". is a directory: name the file to write"),
         (lgb, &[], &["--out", "train.csv"], "train.csv is there already: --force replaces it"),
         (

@@ -133,14 +133,51 @@ fn levels_of_the_model_file_are_compared_with_the_values_of_the_column() {
     let folder = tempfile::tempdir().unwrap();
     let (done, ..) = with_islands(folder.path(), "lgb_penguins", ["10", "20", "30"]);
     let expected = "portend: train.csv: 3 of the 3 values of column 'island' are none of the levels that the model file has \
-                    for it: 10, 20, 30, not Biscoe, Dream, Torgersen; give the data as the model was trained on, or the \
-                    levels that belong to the column: --levels 'island=A,B,…'";
+                    for it: 10, 20, 30, not Biscoe, Dream, Torgersen; give the data as the model was trained on, or say \
+                    which columns the model file's 2 lists belong to, with one --levels 'COLUMN=A,B,…' for each";
     assert_eq!((done.code, done.log.lines().last()), (1, Some(expected)));
     let (done, ..) = with_islands(folder.path(), "lgb_penguins", ["Biscoe", "Dream", "Mars"]);
     let expected = "'island' of the model file, without Mars";
     assert!(done.code == 0 && done.log.contains(expected) && done.log.contains("ASSUMED"), "{}", done.log);
     let (done, ..) = with_islands(folder.path(), "lgb_penguins", ["Biscoe", "Dream", "Torgersen"]);
     assert!(done.code == 0 && !done.log.contains("ASSUMED"), "{}", done.log);
+}
+
+/// LightGBM trained with a choice of `categorical_feature` names columns that are not those of pandas' category type.
+#[test]
+fn who_knows_the_columns_of_the_levels_has_the_last_word() {
+    let (case, folder) = (Case::named("lgb_penguins"), tempfile::tempdir().unwrap());
+    let text = fs::read_to_string(case.model()).unwrap();
+    assert!(text.contains("[categorical_feature: 0,5]"));
+    let text = text.replace("[categorical_feature: 0,5]", "[categorical_feature: 1,2]");
+    fs::write(folder.path().join("m.txt"), text).unwrap();
+    fs::write(folder.path().join("rows.csv"), case.rows()).unwrap();
+    let expected = json!({"predictions": expected("lgb_penguins")});
+    fs::write(folder.path().join("expected.json"), expected.to_string()).unwrap();
+    let (island, sex) = ("island=Biscoe,Dream,Torgersen", "sex=female,male");
+    let given = |levels: &[&str]| {
+        let mut words =
+            vec!["create", "m.txt", "--samples", "rows.csv", "--expected", "expected.json", "-o", "p.mlpkg"];
+        levels.iter().for_each(|levels| words.extend(["--levels", levels]));
+        package(folder.path(), &words)
+    };
+    let lists = "the model file has 2 lists of levels which are not those that";
+    for (levels, expected) in [
+        (&[][..], "rows.csv: column 'island', row 0: 'Torgersen' is not a number"),
+        (
+            &[island],
+            &format!("{lists} 'island' was given (Biscoe, Dream, Torgersen; female, male): give each to"),
+        ),
+        (&[sex], &format!("{lists} 'sex' was given")),
+        (&["island=female,male", "sex=Biscoe,Dream,Torgersen"], &format!("{lists} 'island' was given")),
+        (&[island, "sex=male,female"], &format!("{lists} 'island' was given")),
+        (&[island, sex, "body_mass_g=1,2"], &format!("{lists} 'island' was given")),
+    ] {
+        let done = given(levels);
+        assert!(done.code == 1 && done.log.contains(expected), "{levels:?}: {}", done.log);
+    }
+    let done = given(&[island, sex]);
+    assert_eq!(done.code, 0, "{}", done.log);
 }
 
 /// A request's table may have 32 million numbers, these data have a few more.

@@ -225,6 +225,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_protocol_has_a_name_of_its_own_that_the_reference_of_metrics_knows() {
+        let page = include_str!("../../../../docs/reference/metrics.md");
+        for (place, protocol) in PROTOCOLS.iter().enumerate() {
+            assert!(page.contains(&format!("`{}`: ", protocol.name)), "{}", protocol.name);
+            assert!(PROTOCOLS[..place].iter().all(|other| other.name != protocol.name), "{}", protocol.name);
+        }
+    }
+
+    #[test]
     fn a_prefix_that_names_a_model_is_told_from_what_follows() {
         for (path, expected) in [
             ("/v2/models/a", "/v2/models/a"),
@@ -235,6 +244,7 @@ mod tests {
             ("/seldon/ns/a", "/seldon/ns/a"),
             ("/models/a/v2", "/models/a/v2"),
             ("/model", "/model"),
+            ("/model/", "/model/"),
             ("/", "/"),
         ] {
             assert_eq!(without_prefix(path), expected, "{path}");

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use portend_core::{ModelId, ModelIdError};
-use portend_model::Package;
+use portend_model::{LoadError, Package};
 
 use super::replace::{self, Replacement};
 use super::{Failure, StartError};
@@ -181,6 +181,9 @@ fn nothing_found(path: &Path, names: &[String], ignored: &[String]) -> StartErro
         let folder = package.parent().unwrap_or(path).display();
         found.push_str(&format!("; {} holds a package a level too deep: serve {folder}", package.display()));
     }
+    if let Some((_, error)) = refused(path, names) {
+        found.push_str(&format!("; {error}"));
+    }
     ignored.iter().for_each(|line| found.push_str(&format!("; {line}")));
     StartError::NothingFound { path: path.to_owned(), found }
 }
@@ -233,10 +236,18 @@ fn package_in(directory: &Path) -> Option<Result<PathBuf, Failure>> {
     }
     let mut packages = candidates(directory, &names);
     match packages.len() {
-        0 => None,
+        0 => refused(directory, &names).map(|(path, error)| Err(Failure::of(&error, &path))),
         1 => Some(Ok(packages.remove(0))),
         _ => Some(Err(Failure::several(&file_names(&packages)))),
     }
+}
+
+/// The first file that is called like a model and holds one in a form that is not read, and what to do about it.
+fn refused(directory: &Path, names: &[String]) -> Option<(PathBuf, LoadError)> {
+    names.iter().map(|name| directory.join(name)).find_map(|path| {
+        let error = Package::refused(&path)?;
+        Some((path, error))
+    })
 }
 
 /// Removes what a killed process left half-written in a repository, and ends replacements that it began.
@@ -341,6 +352,32 @@ mod tests {
         check(&["a/1.mlpkg", "notes/x.md", "b c/1.mlpkg", ".git/x.mlpkg"], "multi a=1.mlpkg");
         check(&["config.json", "a/model.json", "a/metrics.json"], "multi a=model.json");
         check(&["a/1.mlpkg", "a/.portend-upload-1/2.mlpkg", ".portend-removed-1/x.mlpkg"], "multi a=1.mlpkg");
+    }
+
+    #[test]
+    fn a_model_in_a_form_that_is_not_read_is_a_failed_one() {
+        let old = "it is XGBoost's old binary format, which is not read: load it with XGBoost 3.0 or older and save it as \
+                   .json";
+        check(
+            &["a/old.bst=binf\0\0\0\x3f", "b/1.mlpkg", "c/notes.txt=hello"],
+            &format!("multi a: old.bst is not a model that Portend reads: {old} b=1.mlpkg"),
+        );
+        check(&["a/old.bst=binf", "a/new.mlpkg"], "multi a=new.mlpkg");
+        for file in ["a/x.pkl=\x7f", "a/x.joblib=x", "a/x.bin=\0\0\0\x3f", "a/x.ubj=?"] {
+            let folder = make(&[file]);
+            let found = match root(folder.path(), true) {
+                Ok(Root::Multi(found, _)) => told(&found[0].1),
+                _ => "no repository".to_owned(),
+            };
+            assert!(found.contains("is not a model that Portend reads: it is neither"), "{file}: {found}");
+        }
+        let folder = make(&["x.pickle="]);
+        fs::write(folder.path().join("x.pickle"), b"\x80\x04\x95").unwrap();
+        let error = root(folder.path(), false).err().unwrap().to_string();
+        assert!(
+            error.contains("x.pickle is not a model that Portend reads: it is a Python pickle"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -17,9 +16,6 @@ use super::deployment::{Failure, Loaded};
 use super::replace::{self, Replacement, Stage};
 use super::{Repository, config_yml, scan};
 use crate::error::ServerError;
-
-/// A client that sends nothing for so long has gone.
-const SILENCE: Duration = Duration::from_secs(60);
 
 /// What the receiving side tells the writing one.
 enum Part {
@@ -117,9 +113,7 @@ impl Repository {
     ) -> Result<(), ServerError> {
         let mut body = std::pin::pin!(body);
         let mut bytes = 0;
-        let silent = |_| ServerError::BadBody(format!("nothing arrived for {} s", SILENCE.as_secs()));
-        while let Some(data) = tokio::time::timeout(SILENCE, body.next()).await.map_err(silent)? {
-            let data = data?;
+        while let Some(data) = body.next().await.transpose()? {
             bytes += data.len() as u64;
             if bytes > self.settings.upload_limit {
                 return Err(self.too_large());

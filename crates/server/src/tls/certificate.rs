@@ -35,9 +35,7 @@ pub(super) fn validity_warning(chain: &[CertificateDer<'_>]) -> Option<String> {
     } else {
         return None;
     };
-    Some(format!(
-        "{CERTIFICATE}: the certificate {problem}: clients will refuse it; renew it and start again"
-    ))
+    Some(format!("{CERTIFICATE}: the certificate {problem}: clients will refuse it: renew it"))
 }
 
 /// Certificate and key together, if they belong together.

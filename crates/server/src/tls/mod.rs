@@ -1,5 +1,6 @@
-//! HTTPS: turns what an operator gave into what accepts handshakes, or says which setting is wrong and what to do.
-//! Sockets are the listener's business. No message repeats a key or a password.
+//! HTTPS: turns what an operator gave into what accepts handshakes, or says which setting is wrong and what to do; and
+//! does so again when files change that the settings name. Sockets are the listener's business. No message repeats a
+//! key or a password.
 
 mod certificate;
 mod ciphers;
@@ -7,13 +8,16 @@ mod dek_info;
 mod keys;
 mod pem_blocks;
 mod protocols;
+mod renewal;
 
+use std::io::{Write, stderr};
 use std::sync::Arc;
 
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::sign::SingleCertAndKey;
 use tokio_rustls::rustls::{self, ServerConfig};
+
+pub(crate) use renewal::Tls;
 
 use crate::config::TlsConfig;
 
@@ -125,8 +129,8 @@ pub enum TlsError {
     Library(#[from] rustls::Error),
 }
 
-/// What accepts handshakes, and what the operator should know though it works.
-pub(crate) fn acceptor(config: &TlsConfig) -> Result<(TlsAcceptor, Vec<String>), TlsError> {
+/// What handshakes are accepted with. Warnings are printed.
+fn prepared(config: &TlsConfig) -> Result<ServerConfig, TlsError> {
     let versions = protocols::parse(&config.protocols)?;
     let chain = certificate::chain(&config.certificate)?;
     let mut warnings = Vec::from_iter(certificate::validity_warning(&chain));
@@ -145,5 +149,8 @@ pub(crate) fn acceptor(config: &TlsConfig) -> Result<(TlsAcceptor, Vec<String>),
     // whoever lists suites lists them in the order of choice
     server.ignore_client_order = !config.ciphers.trim().is_empty();
     server.ticketer = ring::Ticketer::new()?; // resumption that keeps nothing for each client
-    Ok((TlsAcceptor::from(Arc::new(server)), warnings))
+    for warning in warnings {
+        _ = writeln!(stderr(), "warning: {warning}"); // nobody has to read it
+    }
+    Ok(server)
 }

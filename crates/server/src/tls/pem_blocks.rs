@@ -16,9 +16,9 @@ pub(super) fn read(setting: &'static str, text: &str) -> Result<Vec<Pem>, TlsErr
     if text.is_empty() {
         return Err(TlsError::Empty { setting });
     }
-    let text = match text.contains("-----BEGIN") {
-        true => text.to_owned(),
-        false => file(text).map_err(|source| TlsError::Unreadable { setting, source })?,
+    let text = match path(text) {
+        None => text.to_owned(),
+        Some(path) => file(path).map_err(|source| TlsError::Unreadable { setting, source })?,
     };
     // what passes through one-line settings, as container tools have them, comes with its line breaks spelt out
     let text = if text.trim().contains('\n') { text } else { text.replace("\\n", "\n") };
@@ -28,8 +28,13 @@ pub(super) fn read(setting: &'static str, text: &str) -> Result<Vec<Pem>, TlsErr
     if blocks.len() < begun { Err(TlsError::NotPem { setting }) } else { Ok(blocks) }
 }
 
+/// The path that a setting is; None when it is a PEM text.
+pub(super) fn path(text: &str) -> Option<&str> {
+    (!text.contains("-----BEGIN")).then_some(text.trim())
+}
+
 /// The text of a file, in bounded length.
-fn file(path: &str) -> std::io::Result<String> {
+pub(super) fn file(path: &str) -> std::io::Result<String> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MOST_BYTES).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())

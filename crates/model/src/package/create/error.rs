@@ -178,8 +178,8 @@ pub enum CreateError {
     /// Most values of a column are none of the feature's levels.
     #[error(
         "{file}: {unknown} of the {count} values of column '{column}' are none of the levels that the model file has for \
-         it: {values}, not {levels}; give the data as the model was trained on, or the levels that belong to the column: \
-         --levels '{column}=A,B,…'"
+         it: {values}, not {levels}; give the data as the model was trained on{}",
+        elsewhere(*lists)
     )]
     OtherLevels {
         /// The file.
@@ -194,6 +194,8 @@ pub enum CreateError {
         values: String,
         /// The levels of the model file.
         levels: String,
+        /// How many lists of levels the model file has without their columns.
+        lists: usize,
     },
     /// Levels were given for something else than a feature.
     #[error("levels were given for '{0}', which is not a feature of the model")]
@@ -204,6 +206,16 @@ pub enum CreateError {
     /// What was made is not a package that would be loaded.
     #[error("{0}")]
     Rejected(String),
+}
+
+/// How lists of levels get to other columns than the model file seems to mean.
+fn elsewhere(lists: usize) -> String {
+    match lists {
+        0 => String::new(),
+        _ => format!(
+            ", or say which columns the model file's {lists} lists belong to, with one --levels 'COLUMN=A,B,…' for each"
+        ),
+    }
 }
 
 impl CreateError {

@@ -1,6 +1,7 @@
 //! What the features are: names and levels out of the model file, types, ranges and further names out of training
 //! data. Where both know the levels, the model file's order holds.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use portend_core::Label;
@@ -9,6 +10,7 @@ use super::table::{Column, Table};
 use super::training::{as_labels, labels, range, unknown};
 use super::{CreateError, Finding, Recipe, cell, shown, value};
 use crate::frame::{Matching, underscored};
+use crate::model::{same_levels, without_levels};
 use crate::package::manifest::FeatureEntry;
 use crate::runtime::{Kind, ModelFeature, Prepared};
 
@@ -24,17 +26,17 @@ pub(super) struct Inference<'a> {
 impl Inference<'_> {
     /// The features in the model's order; none when nobody knows their names.
     pub(super) fn features(&self, findings: &mut Vec<Finding>) -> Result<Vec<FeatureEntry>, CreateError> {
-        let known = &self.prepared.features;
         let named = self.prepared.matching != Matching::Position;
         if self.table.is_none() && !named {
             self.check_levels(&[])?;
         }
         if self.table.is_none() && !named {
-            let value = format!("{} without names, matched by position", known.len());
+            let value = format!("{} without names, matched by position", self.prepared.features.len());
             findings.push(Finding { subject: "features", value, origin: "the model file".to_owned() });
             return Ok(Vec::new());
         }
         let columns = self.columns()?;
+        let known = self.known(&columns);
         let mut entries = Vec::with_capacity(known.len());
         for (i, feature) in known.iter().enumerate() {
             let mut entry = self.entry(feature, columns.get(i).copied(), findings)?;
@@ -51,6 +53,33 @@ impl Inference<'_> {
         };
         findings.push(Finding { subject: "features", value: counted(&entries), origin });
         Ok(entries)
+    }
+
+    /// What the model file knows of the features. Levels that were given against its lists put its say on columns aside.
+    fn known(&self, columns: &[&Column]) -> Cow<'_, [ModelFeature]> {
+        let features = &self.prepared.features;
+        let against = |(i, feature): (usize, &ModelFeature)| {
+            let given = self.given(name(feature, columns.get(i).copied()));
+            given.is_some_and(|given| !same_levels(&given, &feature.levels))
+        };
+        match !self.prepared.level_lists.lists.is_empty() && features.iter().enumerate().any(against) {
+            true => Cow::Owned(without_levels(features)),
+            false => Cow::Borrowed(features),
+        }
+    }
+
+    /// The levels that were given for a feature, as the model file has them if it has the same.
+    fn given(&self, name: &str) -> Option<Vec<Label>> {
+        let (_, texts) = self.recipe.levels.iter().find(|(given, _)| given == name)?;
+        let labels = as_labels(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+        let features = self.prepared.features.iter().map(|feature| &feature.levels);
+        let lists: Vec<_> = self.prepared.level_lists.lists.iter().chain(features).collect();
+        let spelt = |list: &&&Vec<Label>| {
+            list.len() == texts.len()
+                && list.iter().zip(texts).all(|(label, text)| label.to_string() == *text)
+        };
+        let same = lists.iter().find(|list| same_levels(list, &labels)).or_else(|| lists.iter().find(spelt));
+        Some(same.map_or(labels, |list| (*list).clone()))
     }
 
     fn training(&self) -> &str {
@@ -99,11 +128,9 @@ impl Inference<'_> {
         findings: &mut Vec<Finding>,
     ) -> Result<FeatureEntry, CreateError> {
         let words = &self.recipe.missing_values;
-        let name = column.map_or(&known.name, |column| &column.name).clone();
+        let name = name(known, column).to_owned();
         let mut entry = FeatureEntry { name, required: true, ..FeatureEntry::default() };
-        if let Some((_, levels)) = self.recipe.levels.iter().find(|(name, _)| *name == entry.name) {
-            let levels: Vec<&str> = levels.iter().map(String::as_str).collect();
-            let levels = as_labels(&levels);
+        if let Some(levels) = self.given(&entry.name) {
             entry.dtype = "category".to_owned();
             entry.categories = levels.iter().map(value).collect();
             entry.nullable = column.map(|column| has_missing(column, words));
@@ -184,7 +211,8 @@ impl Inference<'_> {
         let shared = count - unknown.len();
         if shared * 2 < count && shared * 2 < known.levels.len() {
             let (unknown, levels) = (unknown.len(), shown(&known.levels));
-            return Err(CreateError::OtherLevels { file, column, unknown, count, values, levels });
+            let lists = self.prepared.level_lists.lists.len();
+            return Err(CreateError::OtherLevels { file, column, unknown, count, values, levels, lists });
         }
         let value = format!("'{column}' of the model file, without {values}");
         let origin = format!("ASSUMED to be those of the column, though {file} has more");
@@ -204,6 +232,11 @@ impl Inference<'_> {
         let (file, column, value) = (self.training().to_owned(), column.name.clone(), cell(column, row));
         CreateError::NotANumber { file, column, row, value }
     }
+}
+
+/// What a feature is called in requests.
+fn name<'n>(known: &'n ModelFeature, column: Option<&'n Column>) -> &'n str {
+    column.map_or(&known.name, |column| &column.name)
 }
 
 fn has_missing(column: &Column, words: &[String]) -> bool {

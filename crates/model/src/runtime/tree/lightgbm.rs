@@ -7,7 +7,8 @@ use std::str::FromStr;
 use portend_core::Label;
 
 use super::TreeRuntime;
-use super::inputs::{CodeRule, Set, ZERO_BOUND};
+use super::categories::{CodeRule, Codes, Set};
+use super::inputs::ZERO_BOUND;
 use super::leaves::{LeafOutput, LinearLeaves};
 use super::lower::{Lowering, Missing, SourceNode};
 use crate::frame::Matching;
@@ -280,7 +281,7 @@ impl Tree {
     }
 
     /// The set bits of the words that belong to split `n`.
-    fn members(&self, n: usize) -> Result<Vec<u32>, String> {
+    fn members(&self, n: usize) -> Result<Codes, String> {
         let at = self.threshold[n] as usize;
         let bounds = self.cat_boundaries.get(at).zip(self.cat_boundaries.get(at + 1));
         let words = bounds.and_then(|(start, end)| self.cat_threshold.get(*start..*end));
@@ -288,11 +289,7 @@ impl Tree {
         if words.len() > MOST_WORDS {
             return Err(format!("split {n} has categories beyond {}", MOST_WORDS * 32));
         }
-        let bits = |(i, word): (usize, &u32)| {
-            let word = *word;
-            (0..32).filter(move |b| word >> b & 1 == 1).map(move |b| i as u32 * 32 + b)
-        };
-        Ok(words.iter().enumerate().flat_map(bits).collect())
+        Ok(Codes::of_bits(words))
     }
 }
 

@@ -1,12 +1,12 @@
 //! Lowers trees as the libraries write them into the flat ensemble: near nodes near each other, unreachable ones dropped,
 //! every rule about missing values and categories turned into a slot and a comparison.
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 use super::Float;
+use super::categories::{CodeRule, MEMBERSHIP_WORDS, Membership, Set};
 use super::ensemble::{Draft, Ensemble, LANES, LEAF_SLOT, Node, Tree};
-use super::inputs::{CodeRule, Form, MEMBERSHIP_WORDS, Membership, Set, SlotKind, Slots};
+use super::inputs::{Form, SlotKind, Slots};
 
 /// A node as a reader gives it.
 #[derive(Debug, Clone)]
@@ -47,8 +47,10 @@ pub(super) struct Lowering<T> {
     features: u32,
     rule: CodeRule,
     plain: HashMap<(u32, SlotKind), u32>,
-    sets: Vec<Vec<Set>>,
-    set_index: HashMap<(u32, Set), u32>,
+    /// Which of its feature's sets each one is. Held once only: sets may be most of a file.
+    sets: HashMap<(u32, Set), u32>,
+    /// The number of sets by feature.
+    set_counts: Vec<u32>,
     drafts: Vec<Draft<T>>,
     /// Where a set split stands and which set of which feature it asks: its slot is known at the end only.
     set_nodes: Vec<(usize, u32, u32)>,
@@ -61,8 +63,8 @@ impl<T: Float> Lowering<T> {
             features: u32::try_from(features).map_err(|_| "too many features".to_owned())?,
             rule,
             plain: HashMap::new(),
-            sets: vec![Vec::new(); features],
-            set_index: HashMap::new(),
+            sets: HashMap::new(),
+            set_counts: vec![0; features],
             drafts: Vec::new(),
             set_nodes: Vec::new(),
             trees: Vec::new(),
@@ -160,14 +162,11 @@ impl<T: Float> Lowering<T> {
 
     fn set(&mut self, feature: u32, set: Set) -> Result<u32, String> {
         self.check_feature(feature)?;
-        let sets = &mut self.sets[feature as usize];
-        match self.set_index.entry((feature, set)) {
-            Entry::Occupied(known) => Ok(*known.get()),
-            Entry::Vacant(new) => {
-                sets.push(new.key().1.clone());
-                Ok(*new.insert(sets.len() as u32 - 1))
-            }
-        }
+        let count = &mut self.set_counts[feature as usize];
+        Ok(*self.sets.entry((feature, set)).or_insert_with(|| {
+            *count += 1;
+            *count - 1
+        }))
     }
 
     fn check_feature(&self, feature: u32) -> Result<(), String> {
@@ -184,10 +183,14 @@ impl<T: Float> Lowering<T> {
         let mut first = plain.len() as u32 + 1;
         let mut memberships = Vec::new();
         let mut words_left = MEMBERSHIP_WORDS;
-        let mut first_slots = vec![0; self.sets.len()];
-        for (feature, sets) in self.sets.iter().enumerate().filter(|(_, sets)| !sets.is_empty()) {
-            memberships.push(Membership::new(feature as u32, self.rule, first, sets, &mut words_left)?);
-            first_slots[feature] = first;
+        let mut first_slots = vec![0; self.set_counts.len()];
+        let mut sets: Vec<_> = self.sets.into_iter().map(|((feature, set), at)| (feature, at, set)).collect();
+        sets.sort_unstable_by_key(|(feature, at, _)| (*feature, *at));
+        for sets in sets.chunk_by(|a, b| a.0 == b.0) {
+            let feature = sets[0].0;
+            let sets: Vec<&Set> = sets.iter().map(|(_, _, set)| set).collect();
+            memberships.push(Membership::new(feature, self.rule, first, &sets, &mut words_left)?);
+            first_slots[feature as usize] = first;
             first += sets.len() as u32;
         }
         for (at, feature, set) in self.set_nodes {

@@ -1,6 +1,7 @@
 //! Tree ensembles: whatever library wrote them, they are lowered into one flat representation and walked by one
 //! kernel. This file joins ensemble and output transform into a runtime; readers are a file per format.
 
+mod categories;
 mod ensemble;
 mod inputs;
 mod kernel;

@@ -299,6 +299,30 @@ fn categories_that_no_set_can_have_are_refused_with_tree_and_split() {
     check(CODES, &shared, "Tree=0: two splits ask for set 0 of categories");
 }
 
+/// A word of the file, at most 11 bytes, may stand for 32 codes.
+#[test]
+fn sets_of_very_many_categories_take_hardly_more_memory_than_their_file() {
+    let words = |count: usize| {
+        edited(
+            CODES,
+            &[
+                ("cat_boundaries", "0 3", &format!("0 {count}")),
+                ("cat_threshold", "=", &format!("={}", "4294967295 ".repeat(count - 3))),
+            ],
+        )
+    };
+    check_bytes_refused(
+        "model.txt",
+        words(4 << 20).as_bytes(),
+        "46 MB",
+        "feature 13 has too many categories in too many splits",
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.txt");
+    fs::write(&file, words(1 << 18)).unwrap();
+    assert!(load(&file).unwrap().memory() < 80 << 20);
+}
+
 #[test]
 fn a_damaged_end_is_refused() {
     let deep = "[".repeat(100_000);

@@ -197,10 +197,6 @@ fn what_is_not_read_is_refused_by_its_name() {
         (vec![("param/base_score", json!("[0.1,0.2]"))], "base_score '[0.1,0.2]' does not fit the objective"),
         (vec![("param/base_score", json!("0")), logistic()], "base_score '0' does not fit the objective"),
         (vec![("param/base_score", json!("1")), logistic()], "base_score '1' does not fit the objective"),
-        (
-            vec![("param/num_target", json!("2")), ("objective/name", json!("binary:hinge"))],
-            "'binary:hinge' with 2 targets is not read",
-        ),
         (vec![("feature_names", twice)], "the model file names two features 'age'"),
     ] {
         check(PLAIN, &edits, expected);

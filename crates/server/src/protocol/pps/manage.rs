@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, TryStreamExt};
-use http_body_util::BodyDataStream;
+use futures_util::{Stream, StreamExt};
 use portend_core::{ModelId, shortened_to};
 use serde_json::json;
 
@@ -16,6 +14,7 @@ use super::{PROTOCOL, request};
 use crate::body::{Packing, packing};
 use crate::error::ServerError;
 use crate::http::{self, App};
+use crate::patience::arriving;
 use crate::protocol::PathId;
 
 /// A package for a new deployment, or in place of the one it has.
@@ -45,14 +44,10 @@ async fn store(app: &App, id: &str, request: Request) -> Result<bool, ServerErro
         let reason = "a package is sent as it is: it is compressed already";
         return Err(ServerError::UnsupportedMediaType(reason.to_owned()));
     }
-    let data = BodyDataStream::new(body);
+    let data = arriving(body, app.admission.rate);
     match request::form_boundary(&head.headers)? {
         Some(boundary) => store_part(app, id, data, boundary).await,
-        None => {
-            let name = file_name(&head.headers);
-            let data = data.map_err(|_| ServerError::BadBody("the request body broke off".to_owned()));
-            app.repository.upload(id, name, data).await
-        }
+        None => app.repository.upload(id, file_name(&head.headers), data).await,
     }
 }
 
@@ -60,11 +55,11 @@ async fn store(app: &App, id: &str, request: Request) -> Result<bool, ServerErro
 async fn store_part(
     app: &App,
     id: ModelId,
-    data: BodyDataStream<Body>,
+    data: impl Stream<Item = Result<Bytes, ServerError>> + Send + 'static,
     boundary: String,
 ) -> Result<bool, ServerError> {
     let mut form = multer::Multipart::new(data, boundary);
-    while let Some(field) = form.next_field().await.map_err(|e| bad_form(&e))? {
+    while let Some(field) = form.next_field().await.map_err(bad_form)? {
         if let Some(name) = field.file_name().map(str::to_owned) {
             return app.repository.upload(id, Some(name), chunks(field)).await;
         }
@@ -75,10 +70,17 @@ async fn store_part(
 }
 
 fn chunks(field: multer::Field<'_>) -> impl Stream<Item = Result<Bytes, ServerError>> {
-    field.map(|chunk| chunk.map_err(|e| bad_form(&e)))
+    field.map(|chunk| chunk.map_err(bad_form))
 }
 
-fn bad_form(error: &multer::Error) -> ServerError {
+fn bad_form(error: multer::Error) -> ServerError {
+    let error = match error {
+        multer::Error::StreamReadFailed(source) => match source.downcast::<ServerError>() {
+            Ok(own) => return *own,
+            Err(source) => multer::Error::StreamReadFailed(source),
+        },
+        error => error,
+    };
     let reason = error.to_string();
     ServerError::BadBody(format!("the multipart body cannot be read: {}", shortened_to(200, &reason)))
 }

@@ -1,8 +1,8 @@
 //! Both layouts of an ensemble give the same sums, bit for bit.
 
 use super::super::Float;
+use super::super::categories::{CodeRule, Codes, Set};
 use super::super::ensemble::Ensemble;
-use super::super::inputs::{CodeRule, Set};
 use super::super::lower::{Lowering, Missing, SourceNode};
 use super::super::ranks::{CHUNK, LEAVES, LEVELS, RankedTrees, Row, SLOTS};
 
@@ -45,7 +45,7 @@ fn ensemble<T: Float>(numbers: &mut Numbers, trees: usize, groups: u32) -> Ensem
                 1 => SourceNode::Category {
                     feature,
                     set: Set {
-                        members: vec![1, 3],
+                        members: Codes::of_list(&[1, 3]),
                         members_right: true,
                         missing_right: feature.is_multiple_of(2),
                     },

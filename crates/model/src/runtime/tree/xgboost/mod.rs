@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::{TreeRuntime, ubjson};
 use crate::frame::Matching;
 use crate::runtime::linear::LinearRuntime;
+use crate::runtime::missing::MissingNumber;
 use crate::runtime::{Iterations, LevelLists, Prepared, Rounds, Runtime, Task, label};
 
 #[derive(Deserialize)]
@@ -92,8 +93,9 @@ struct Model {
     iteration_indptr: Vec<usize>,
     gbtree_model_param: Option<TreesParam>,
     cats: Option<Categories>,
-    /// Of `gblinear`.
-    weights: Option<Vec<f32>>,
+    /// Of `gblinear`; NaN (read as null) where its training diverged.
+    weights: Option<Vec<Option<f32>>>,
+    boosted_rounds: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -114,9 +116,12 @@ pub(crate) fn read(bytes: &[u8], iterations: Iterations) -> Result<Prepared, Str
     let booster = &learner.gradient_booster;
     let (runtime, rounds, model): (Box<dyn Runtime>, _, _) = match booster.name.as_str() {
         "gblinear" => {
-            let weights = booster.model.as_ref().and_then(|model| model.weights.as_ref());
-            let weights = weights.ok_or("gradient_booster has no weights")?;
-            (Box::new(LinearRuntime::new(features, weights, &base, objective.link)?), None, None)
+            let known = booster
+                .model
+                .as_ref()
+                .and_then(|model| Some((model.weights.as_ref()?, model.boosted_rounds)));
+            let (weights, rounds) = known.ok_or("gradient_booster has no weights")?;
+            (Box::new(LinearRuntime::new(features, weights, rounds, &base, objective.link)?), None, None)
         }
         "gbtree" | "dart" => {
             let inner = booster.gbtree.as_ref().map(|inner| &inner.model);
@@ -128,6 +133,11 @@ pub(crate) fn read(bytes: &[u8], iterations: Iterations) -> Result<Prepared, Str
         }
         other => return Err(format!("booster '{other}' is not read yet")),
     };
+    let wrapper = learner.wrapper()?;
+    let runtime = match wrapper.missing.as_f64() {
+        Some(number) => Box::new(MissingNumber { inner: runtime, number: number as f32 }),
+        None => runtime,
+    };
     let version: Vec<_> = document.version.iter().map(u32::to_string).collect();
     Ok(Prepared {
         runtime,
@@ -135,7 +145,7 @@ pub(crate) fn read(bytes: &[u8], iterations: Iterations) -> Result<Prepared, Str
         level_lists: LevelLists::default(),
         matching: if learner.feature_names.is_empty() { Matching::Position } else { Matching::Name },
         task: objective.task,
-        labels: learner.labels(&objective)?,
+        labels: learner.labels(&objective, wrapper)?,
         objective: name.clone(),
         library: format!("xgboost {}", version.join(".")).trim_end().to_owned(),
         rounds,
@@ -144,12 +154,12 @@ pub(crate) fn read(bytes: &[u8], iterations: Iterations) -> Result<Prepared, Str
 
 impl Learner {
     /// The labels of outputs: the quantiles, or what the scikit-learn wrapper of older releases wrote, else as counted.
-    fn labels(&self, objective: &Objective) -> Result<Vec<Label>, String> {
+    fn labels(&self, objective: &Objective, wrapper: Wrapper) -> Result<Vec<Label>, String> {
         let counted = objective.labels();
         let quantiles = self.objective.quantile_loss_param.as_ref();
         let known = match quantiles.filter(|_| self.objective.name == "reg:quantileerror") {
             Some(param) => Some(objective.quantiles(&param.quantile_alpha)?),
-            None => self.wrapper_classes()?,
+            None => wrapper.classes()?,
         };
         match known {
             Some(known) if known.len() == counted.len() => Ok(known),
@@ -161,25 +171,11 @@ impl Learner {
         }
     }
 
-    fn wrapper_classes(&self) -> Result<Option<Vec<Label>>, String> {
-        #[derive(Deserialize)]
-        struct Wrapper {
-            #[serde(rename = "_le")]
-            encoder: Option<Encoder>,
-        }
-        #[derive(Deserialize)]
-        struct Encoder {
-            classes_: Vec<serde_json::Value>,
-        }
-        let Some(text) = &self.attributes.scikit_learn else { return Ok(None) };
+    fn wrapper(&self) -> Result<Wrapper, String> {
+        let Some(text) = &self.attributes.scikit_learn else { return Ok(Wrapper::default()) };
         // Python writes `NaN` into it for the value that stands for missing
-        let wrapper: Wrapper = serde_json::from_slice(&json::no_number_as_null(text.as_bytes()))
-            .map_err(|e| format!("attribute scikit_learn: {e}"))?;
-        let known = |value: serde_json::Value| {
-            let text = value.to_string();
-            label(value).ok_or_else(|| format!("attribute scikit_learn: {text} is not a class"))
-        };
-        wrapper.encoder.map(|encoder| encoder.classes_.into_iter().map(known).collect()).transpose()
+        serde_json::from_slice(&json::no_number_as_null(text.as_bytes()))
+            .map_err(|e| format!("attribute scikit_learn: {e}"))
     }
 
     /// The iterations up to the best one of early stopping, of `all` that there are; None when the file names none.
@@ -189,6 +185,31 @@ impl Learner {
             Ok(best) if best < all => Ok(Some(best + 1)),
             _ => Err(format!("best_iteration is '{text}' where the model has {all} iterations")),
         }
+    }
+}
+
+/// What the scikit-learn classes write into a file; most of it before release 2.0 only.
+#[derive(Default, Deserialize)]
+struct Wrapper {
+    /// The number that they take for missing beside NaN.
+    #[serde(default)]
+    missing: serde_json::Value,
+    #[serde(rename = "_le")]
+    encoder: Option<Encoder>,
+}
+
+#[derive(Deserialize)]
+struct Encoder {
+    classes_: Vec<serde_json::Value>,
+}
+
+impl Wrapper {
+    fn classes(self) -> Result<Option<Vec<Label>>, String> {
+        let known = |value: serde_json::Value| {
+            let text = value.to_string();
+            label(value).ok_or_else(|| format!("attribute scikit_learn: {text} is not a class"))
+        };
+        self.encoder.map(|encoder| encoder.classes_.into_iter().map(known).collect()).transpose()
     }
 }
 

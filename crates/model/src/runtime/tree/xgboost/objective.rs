@@ -39,12 +39,15 @@ impl Objective {
                 return Err(format!("'{name}' with {classes} classes and {targets} targets is not read"));
             }
             (_, 1) => task,
-            (Task::Binary, _) if matches!(link, Link::Binary { .. }) => Task::Multilabel,
+            (Task::Binary, _) => Task::Multilabel,
             (Task::Regression, _) => Task::MultiRegression,
             _ => return Err(format!("'{name}' with {targets} targets is not read")),
         };
-        // several labels are one sigmoid each
-        let link = if task == Task::Multilabel { Link::Sigmoid } else { link };
+        let link = match (task, link) {
+            (Task::Multilabel, Link::Hinge) => Link::Step,
+            (Task::Multilabel, _) => Link::Sigmoid,
+            (_, link) => link,
+        };
         Ok(Self { task, link, base_margin, outputs })
     }
 

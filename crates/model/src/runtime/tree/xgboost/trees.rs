@@ -5,8 +5,8 @@ use serde::Deserialize;
 use super::count;
 use super::json::Flag;
 use crate::runtime::tree::Float;
+use crate::runtime::tree::categories::{CodeRule, Codes, Set};
 use crate::runtime::tree::ensemble::Ensemble;
-use crate::runtime::tree::inputs::{CodeRule, Set};
 use crate::runtime::tree::leaves::{LeafOutput, VectorLeaves};
 use crate::runtime::tree::lower::{Lowering, Missing, SourceNode};
 
@@ -159,9 +159,7 @@ impl Tree {
             }
             0 => Err(format!("the threshold of node {id} is not a finite number")),
             1 => {
-                let mut members = self.categories(id)?.to_vec();
-                members.sort_unstable();
-                members.dedup();
+                let members = Codes::of_list(self.categories(id)?);
                 let set = Set { members, members_right: true, missing_right };
                 Ok(SourceNode::Category { feature, set, children })
             }

@@ -1,0 +1,33 @@
+//! Container images without a container engine: read from and written to registries, OCI layouts and archives.
+//! It knows images and nothing of models; what goes into an image it is told, and it prints nothing.
+
+#![forbid(unsafe_code)]
+
+mod archive;
+mod build;
+mod copy;
+mod digest;
+mod document;
+mod error;
+mod inspect;
+mod layout;
+mod location;
+mod platform;
+mod reference;
+mod registry;
+mod section;
+mod store;
+
+pub use archive::{ArchiveSource, ArchiveTarget};
+pub use build::{Binary, Built, Compression, FileContent, LayerFile, Recipe, build};
+pub use copy::{Copied, copy};
+pub use digest::Digest;
+pub use document::{Content, Descriptor, Document, Index, Manifest, media};
+pub use error::ImageError;
+pub use inspect::{InspectedImage, Inspection, inspect};
+pub use layout::{LayoutSource, LayoutTarget};
+pub use location::{ArchiveKind, Location};
+pub use platform::Platform;
+pub use reference::Reference;
+pub use registry::{Credentials, RegistryOptions, RegistrySource, RegistryTarget, Repository};
+pub use store::{Source, Target};

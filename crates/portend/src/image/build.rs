@@ -1,0 +1,219 @@
+//! `portend image build`: looks at the model as a server does, says what goes where in the image, has it built.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use portend_core::ModelId;
+use portend_image::{
+    Binary, Compression, FileContent, ImageError, LayerFile, Location, Recipe, Reference, Source, build,
+    copy, inspect,
+};
+use portend_model::package::{Description, Trust};
+use portend_model::{Model, Package};
+
+use super::arguments::{BuildArguments, CompressionForm};
+use super::inspect::page;
+use super::place::{self, TargetOptions, source, target};
+use crate::CommandError;
+use crate::package::arguments::Form;
+use crate::package::{created, print, print_json};
+
+/// Where things lie in the image, and as whom the program runs.
+const PROGRAM: &str = "usr/local/bin/portend";
+const MODELS: &str = "opt/ml/model/";
+const USER: &str = "65532:65532";
+const PORT: u16 = 8080;
+
+/// The name of a bare model file's target, as a server has it.
+const DEFAULT_TARGET: &str = "target";
+
+pub(super) fn run(arguments: &BuildArguments) -> Result<(), CommandError> {
+    let subject = Subject::read(arguments)?;
+    let base = arguments.base.as_deref().map(Location::parse).transpose()?;
+    let to = arguments.to.as_deref().map(Location::parse).transpose()?;
+    place::one_login(&base.iter().chain(&to).collect::<Vec<_>>(), &arguments.registry)?;
+    let base = base.map(|base| source(&base, &arguments.registry)).transpose()?;
+    let recipe = recipe(arguments, &subject, base.as_deref())?;
+    let name = name(arguments, &subject)?;
+    if arguments.dry_run {
+        return dry_run(&recipe, arguments);
+    }
+    let to =
+        to.ok_or_else(|| CommandError::Setting("--to is missing: say where the image goes".to_owned()))?;
+    let options = TargetOptions { name: Some(&name), force: arguments.force, known_as: None };
+    let target = target(&to, &options, &arguments.registry)?; // before the work: it may refuse
+    let built = build(&recipe)?;
+    let copied = copy(&built, &*target, None)?;
+    place::tell(&copied);
+    print(&format!("{}\n", copied.digest));
+    Ok(())
+}
+
+/// Builds the image, shows what it is, and writes nothing.
+fn dry_run(recipe: &Recipe<'_>, arguments: &BuildArguments) -> Result<(), CommandError> {
+    let mut found = inspect(&build(recipe)?, None)?;
+    found.name = arguments.to.as_deref().map_or("nowhere".to_owned(), |to| format!("{to} (not written)"));
+    match arguments.form.output {
+        Form::Json => print_json(&found)?,
+        Form::Table => {
+            let files = recipe.files.iter().map(|file| format!("  /{}\n", file.path)).collect::<String>();
+            print(&format!(
+                "{}files (with the program's {})\n  /{PROGRAM}\n{files}",
+                page(&found),
+                recipe.files.len() + 1
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What the image is to serve: a model, or whatever is mounted.
+struct Subject {
+    id: String,
+    version: String,
+    created: Option<String>,
+    labels: BTreeMap<String, String>,
+    files: Vec<LayerFile>,
+}
+
+impl Subject {
+    fn read(arguments: &BuildArguments) -> Result<Self, CommandError> {
+        let trust = arguments.trust.trust(|name| std::env::var(name).ok())?;
+        match &arguments.model {
+            Some(path) => Self::of(path, &trust),
+            None => Ok(Self::server_alone()),
+        }
+    }
+
+    fn server_alone() -> Self {
+        let models =
+            LayerFile { path: MODELS.to_owned(), executable: false, content: FileContent::Bytes(Vec::new()) };
+        let labels = [("org.opencontainers.image.title", "portend"), (VERSION, env!("CARGO_PKG_VERSION"))];
+        Self {
+            id: "portend".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            created: None,
+            labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            files: vec![models],
+        }
+    }
+
+    /// A model that loads and predicts its samples as it should; no other gets into an image.
+    fn of(path: &Path, trust: &Trust) -> Result<Self, CommandError> {
+        let failed = |e: portend_model::LoadError| CommandError::Package(e.to_string());
+        let model = Model::load_trusted(path, DEFAULT_TARGET, trust).map_err(failed)?;
+        let described = Description::of(path, trust).map_err(failed)?;
+        let facts = &described.package;
+        let id = if facts.id.is_empty() { stem(path) } else { facts.id.clone() };
+        let labels = [
+            ("org.opencontainers.image.title", if facts.name.is_empty() { &id } else { &facts.name }),
+            ("org.opencontainers.image.description", &facts.description),
+            (VERSION, &facts.version),
+            ("portend.model.id", &id),
+            ("portend.model.version", &facts.version),
+            ("portend.model.digest", &format!("sha256:{}", model.digest)),
+            ("portend.model.target", &model.target.name),
+            ("portend.model.library", &model.library),
+        ];
+        let labels = labels.into_iter().filter(|(_, value)| !value.is_empty());
+        Ok(Self {
+            files: files(path, &facts.id, &described)?,
+            labels: labels.map(|(key, value)| (key.to_owned(), value.clone())).collect(),
+            created: Some(facts.created.clone()).filter(|created| !created.is_empty()),
+            version: facts.version.clone(),
+            id,
+        })
+    }
+}
+
+const VERSION: &str = "org.opencontainers.image.version";
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Where the files of a package lie in the image. An archive is named after its id, so that its bytes alone count.
+fn files(path: &Path, id: &str, described: &Description) -> Result<Vec<LayerFile>, CommandError> {
+    let file = |name: &str, from: PathBuf| LayerFile {
+        path: format!("{MODELS}{name}"),
+        executable: false,
+        content: FileContent::Path(from),
+    };
+    if path.is_dir() {
+        return Ok(described.files.iter().map(|one| file(&one.path, path.join(&one.path))).collect());
+    }
+    let safe = |name: &String| ModelId::parse(name).is_ok() && !name.starts_with('.');
+    let own = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let plain = Package::plain_name(path).map_err(|e| CommandError::Package(e.to_string()))?;
+    let name = match plain {
+        "model.mlpkg" => Some(format!("{id}.mlpkg")).filter(|name| !id.is_empty() && safe(name)),
+        _ => own.filter(safe),
+    };
+    Ok(vec![file(name.as_deref().unwrap_or(plain), path.to_owned())])
+}
+
+fn recipe<'a>(
+    arguments: &BuildArguments,
+    subject: &Subject,
+    base: Option<&'a dyn Source>,
+) -> Result<Recipe<'a>, CommandError> {
+    let mut labels = subject.labels.clone();
+    labels.insert("portend.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    for pair in &arguments.label {
+        let (key, value) = pair
+            .split_once('=')
+            .filter(|(key, _)| !key.is_empty())
+            .ok_or_else(|| CommandError::Setting(format!("--label is '{pair}': KEY=VALUE is needed")))?;
+        labels.insert(key.to_owned(), value.to_owned());
+    }
+    Ok(Recipe {
+        binaries: binaries(arguments)?,
+        program: PROGRAM,
+        files: subject.files.clone(),
+        files_title: if arguments.model.is_some() { "the model" } else { "a place for models" }.to_owned(),
+        entrypoint: vec![format!("/{PROGRAM}"), "serve".to_owned()],
+        environment: vec![("PORTEND_HOST".to_owned(), "0.0.0.0".to_owned())],
+        port: PORT,
+        user: USER.to_owned(),
+        labels,
+        created: match created(arguments.created.as_deref())? {
+            Some(given) => Some(given),
+            None => subject.created.clone(),
+        },
+        base,
+        compression: match arguments.compression {
+            CompressionForm::Gzip => Compression::Gzip,
+            CompressionForm::Zstd => Compression::Zstd,
+            CompressionForm::None => Compression::None,
+        },
+    })
+}
+
+/// The programs that were named; this one when there are none.
+fn binaries(arguments: &BuildArguments) -> Result<Vec<Binary>, CommandError> {
+    if !arguments.binary.is_empty() {
+        let opened = arguments.binary.iter().map(|path| Binary::open(path)).collect::<Result<_, _>>();
+        return Ok(opened?);
+    }
+    let own = std::env::current_exe();
+    let own = own.map_err(|source| CommandError::Io { what: "cannot find this program's file", source })?;
+    Ok(vec![Binary::open(&own)?])
+}
+
+/// What the image is called in an archive: what was given, else after the model's id and version.
+fn name(arguments: &BuildArguments, subject: &Subject) -> Result<String, ImageError> {
+    if let Some(name) = &arguments.name {
+        return Reference::parse(name).map(|_| name.clone());
+    }
+    let word = |text: &str| -> String {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        text.chars().map(|c| if fits(c) { c.to_ascii_lowercase() } else { '-' }).collect()
+    };
+    let repository =
+        if arguments.model.is_some() { format!("portend/{}", word(&subject.id)) } else { "portend".into() };
+    let version = word(&subject.version);
+    let tag = if version.is_empty() { "latest" } else { &version };
+    let named = format!("{repository}:{tag}");
+    // a name that is none, such as one that begins with '-', is no reason to fail
+    Ok(if Reference::parse(&named).is_ok() { named } else { "portend/model:latest".to_owned() })
+}

@@ -1,0 +1,114 @@
+//! `portend image`: reads files, flags and environment, has the image crate do the work, prints what became of it.
+
+pub(crate) mod arguments;
+mod build;
+mod inspect;
+mod place;
+
+use std::process::ExitCode;
+
+use portend_image::{Location, Platform, Reference, Repository, copy};
+
+use crate::CommandError;
+use crate::package::{print, table};
+use arguments::{
+    CopyArguments, ImageCommand, NamedArguments, PullArguments, PushArguments, RegistryArguments,
+    SaveArguments,
+};
+use place::{TargetOptions, source, target};
+
+pub(crate) fn run(command: &ImageCommand) -> Result<ExitCode, CommandError> {
+    match command {
+        ImageCommand::Build(arguments) => build::run(arguments),
+        ImageCommand::Push(arguments) => push(arguments),
+        ImageCommand::Pull(arguments) => pull(arguments),
+        ImageCommand::Copy(arguments) => copied(arguments),
+        ImageCommand::Save(arguments) => save(arguments),
+        ImageCommand::Inspect(arguments) => inspect::run(arguments),
+        ImageCommand::Exists(arguments) => return exists(arguments),
+        ImageCommand::Tags(arguments) => tags(arguments),
+        ImageCommand::Delete(arguments) => delete(arguments),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn push(arguments: &PushArguments) -> Result<(), CommandError> {
+    let PushArguments { from, name, platform, registry } = arguments;
+    let options = Options { platform: platform.parse()?, name: None, force: false, registry };
+    transfer(&Location::parse(from)?, &Location::Registry(named(name)?), &options)
+}
+
+fn pull(arguments: &PullArguments) -> Result<(), CommandError> {
+    let PullArguments { name, to, platform, force, registry } = arguments;
+    let options = Options { platform: platform.parse()?, name: None, force: *force, registry };
+    transfer(&Location::Registry(named(name)?), &Location::parse(to)?, &options)
+}
+
+fn named(name: &str) -> Result<Reference, CommandError> {
+    Ok(Reference::parse(name.strip_prefix("docker://").unwrap_or(name))?)
+}
+
+/// Whether an image is there. Only a registry that was asked and says no makes it absent.
+fn exists(arguments: &NamedArguments) -> Result<ExitCode, CommandError> {
+    let reference = named(&arguments.name)?;
+    let found =
+        arguments.registry.options().and_then(|options| Ok(Repository::new(&reference, &options)?.exists()?));
+    match found.map_err(|e| CommandError::Incomparable(e.to_string()))? {
+        Some(digest) => print(&format!("{digest}\n")),
+        None => {
+            print(&format!("{reference} is not there\n"));
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tags(arguments: &NamedArguments) -> Result<(), CommandError> {
+    let tags = Repository::new(&named(&arguments.name)?, &arguments.registry.options()?)?.tags()?;
+    print(&tags.iter().map(|tag| format!("{}\n", table::printable(tag))).collect::<String>());
+    Ok(())
+}
+
+fn delete(arguments: &NamedArguments) -> Result<(), CommandError> {
+    let digest = Repository::new(&named(&arguments.name)?, &arguments.registry.options()?)?.delete()?;
+    print(&format!("{digest}\n"));
+    Ok(())
+}
+
+fn copied(arguments: &CopyArguments) -> Result<(), CommandError> {
+    let CopyArguments { from, to, platform, name, force, registry } = arguments;
+    let options = Options { platform: platform.parse()?, name: name.as_deref(), force: *force, registry };
+    transfer(&Location::parse(from)?, &Location::parse(to)?, &options)
+}
+
+fn save(arguments: &SaveArguments) -> Result<(), CommandError> {
+    let SaveArguments { from, out, platform, name, force, registry } = arguments;
+    let to = Location::parse(out)?;
+    if !matches!(to, Location::Archive(..)) {
+        return Err(CommandError::Setting(format!(
+            "--out is '{out}': an archive is needed, such as churn.tar"
+        )));
+    }
+    let options = Options { platform: platform.parse()?, name: name.as_deref(), force: *force, registry };
+    transfer(&Location::parse(from)?, &to, &options)
+}
+
+/// What all commands that copy are told.
+struct Options<'a> {
+    platform: Option<Platform>,
+    name: Option<&'a str>,
+    force: bool,
+    registry: &'a RegistryArguments,
+}
+
+/// Copies, and prints the digest that the target's name leads to; what was sent is told beside.
+fn transfer(from: &Location, to: &Location, options: &Options<'_>) -> Result<(), CommandError> {
+    place::one_login(&[from, to], options.registry)?;
+    let source = source(from, options.registry)?;
+    let wanted = TargetOptions { name: options.name, known_as: source.name(), force: options.force };
+    let target = target(to, &wanted, options.registry)?;
+    let copied = copy(&*source, &*target, options.platform.as_ref())?;
+    place::tell(&copied);
+    print(&format!("{}\n", copied.digest));
+    Ok(())
+}

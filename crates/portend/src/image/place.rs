@@ -1,0 +1,99 @@
+//! From what was typed to what is read and written.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use portend_image::{
+    ArchiveSource, ArchiveTarget, Copied, Credentials, LayoutSource, LayoutTarget, Location, Reference,
+    RegistryOptions, RegistrySource, RegistryTarget, Source, Target,
+};
+
+use super::arguments::RegistryArguments;
+use crate::CommandError;
+use crate::package::inspect::size;
+
+/// The most bytes of a file with a password or certificates.
+const MOST_BYTES: u64 = 1 << 20;
+
+pub(super) fn source(
+    location: &Location,
+    registry: &RegistryArguments,
+) -> Result<Box<dyn Source>, CommandError> {
+    Ok(match location {
+        Location::Registry(reference) => Box::new(RegistrySource::new(reference, &registry.options()?)?),
+        Location::Layout(folder, tag) => Box::new(LayoutSource::open(folder, tag.as_deref())?),
+        Location::Archive(path, _, name) => Box::new(ArchiveSource::open(path, name.as_ref())?),
+    })
+}
+
+/// What a target is told beside where it lies.
+pub(super) struct TargetOptions<'a> {
+    /// The name in an archive.
+    pub(super) name: Option<&'a str>,
+    /// What the image is called where it comes from, and so in an archive where no name is given.
+    pub(super) known_as: Option<Reference>,
+    /// Whether an archive that is there is replaced.
+    pub(super) force: bool,
+}
+
+pub(super) fn target(
+    location: &Location,
+    options: &TargetOptions<'_>,
+    registry: &RegistryArguments,
+) -> Result<Box<dyn Target>, CommandError> {
+    Ok(match location {
+        Location::Registry(reference) => Box::new(RegistryTarget::new(reference, &registry.options()?)?),
+        Location::Layout(folder, tag) => Box::new(LayoutTarget::create(folder, tag.as_deref())?),
+        Location::Archive(path, kind, name) => {
+            let given = options.name.map(Reference::parse).transpose()?;
+            let name = name.clone().or(given).or_else(|| options.known_as.clone());
+            Box::new(ArchiveTarget::create(path, *kind, name.as_ref(), options.force)?)
+        }
+    })
+}
+
+/// A name and a password that were given are for one registry: no other is to see them.
+pub(super) fn one_login(places: &[&Location], registry: &RegistryArguments) -> Result<(), CommandError> {
+    let hosts = places.iter().filter_map(|place| match place {
+        Location::Registry(reference) => Some(&reference.registry),
+        _ => None,
+    });
+    let hosts: BTreeSet<_> = hosts.collect();
+    if registry.username.is_some() && hosts.len() > 1 {
+        let reason =
+            "--username is for one registry, and there are two: docker login writes credentials for each";
+        return Err(CommandError::Setting(reason.to_owned()));
+    }
+    Ok(())
+}
+
+impl RegistryArguments {
+    /// What the flags and the environment say.
+    pub(super) fn options(&self) -> Result<RegistryOptions, CommandError> {
+        let mut credentials = Credentials::from_environment(|name| std::env::var(name).ok());
+        if let (Some(name), Some(path)) = (&self.username, &self.password_file) {
+            let password = String::from_utf8(small_file(path)?)
+                .map_err(|_| CommandError::Setting(format!("{} is not UTF-8 text", path.display())))?;
+            credentials.given = Some((name.clone(), password.trim_end_matches(['\r', '\n']).to_owned()));
+        }
+        let authorities = self.ca_file.iter().map(|path| small_file(path)).collect::<Result<_, _>>()?;
+        let insecure = self.insecure_registry.clone();
+        Ok(RegistryOptions { credentials, insecure, authorities, ..RegistryOptions::default() })
+    }
+}
+
+/// A file with a secret or certificates.
+fn small_file(path: &Path) -> Result<Vec<u8>, CommandError> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes));
+    read.map_err(|e| CommandError::Setting(format!("cannot read {}: {e}", path.display())))?;
+    Ok(bytes)
+}
+
+#[expect(clippy::print_stderr, reason = "what was sent is not the result")]
+pub(super) fn tell(copied: &Copied) {
+    let (sent, there) = (copied.sent, copied.there);
+    eprintln!("blobs: {} sent, {}; {} there, {}", sent.0, size(sent.1), there.0, size(there.1));
+}

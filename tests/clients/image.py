@@ -1,0 +1,165 @@
+"""An image with the real static program: built, pushed to Debian's registry, read by skopeo and umoci, run in an empty
+root and, where podman can run containers, by podman with a read-only root and without any capability.
+
+    python3 tests/clients/image.py STATIC_PORTEND
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+PROGRAM = os.path.abspath(sys.argv[1])
+HERE = pathlib.Path(__file__).resolve().parents[2]
+PACKAGE = HERE / "examples/demo/fraud/model_x.mlpkg"
+ROWS = (HERE / "examples/demo/fraud-scoring.csv").read_bytes()
+MOST_BYTES = 40_000_000  # the whole image of a tree model, compressed
+
+
+def run(*words, expect=0, **options):
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, **options)
+    if done.returncode != expect:
+        sys.exit(f"{' '.join(map(str, words))}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout.strip()
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def wait_for(what, check):
+    for _ in range(120):
+        try:
+            return check()
+        except OSError:
+            time.sleep(0.25)
+    sys.exit(f"{what} did not come")
+
+
+def predicted(port):
+    """The predictions of the bundled rows."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/predictions", data=ROWS, headers={"Content-Type": "text/csv"}
+    )
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        return [row["prediction"] for row in json.load(answer)["data"]]
+
+
+EXPECTED = ["no", "yes", "no", "no", "no", "yes", "yes", "no", "no", "no"]
+
+
+def serve(title, command, environment=None):
+    """Starts a server with `PORT` in its command, asks it, and stops it."""
+    port = free_port()
+    command = [str(word).replace("PORT", str(port)) for word in command]
+    with tempfile.TemporaryFile() as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        try:
+            for _ in range(120):
+                try:
+                    found = predicted(port)
+                    break
+                except OSError:
+                    time.sleep(0.25)
+                    if server.poll() is not None:
+                        break
+            else:
+                found = None
+            if server.poll() is not None:
+                log.seek(0)
+                sys.exit(f"{title}: ended with {server.returncode}: {log.read().decode()}")
+        finally:
+            if server.poll() is None:
+                server.terminate()
+            server.wait(60)
+    assert found == EXPECTED, f"{title}: {found}"
+    print(f"{title}: 10 rows predicted as they should be")
+
+
+def main(folder):
+    folder = pathlib.Path(folder)
+    environment = dict(os.environ, HOME=str(folder))
+    image = lambda *words: run(PROGRAM, "image", *words, cwd=folder, env=environment)
+
+    start = time.monotonic()
+    digest = image("build", PACKAGE, "--to", "model.tar")
+    took = time.monotonic() - start
+    found = json.loads(image("inspect", "model.tar", "--output", "json"))
+    size = found["images"][0]["size"]
+    print(f"built in {took:.2f} s: {digest}, {size / 1e6:.1f} MB")
+    assert size < MOST_BYTES, size
+
+    port = free_port()
+    htpasswd = run("htpasswd", "-Bbn", "portend", "s3cret")
+    (folder / "htpasswd").write_text(htpasswd + "\n")
+    (folder / "registry.yml").write_text(
+        "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"
+        f"storage: {{filesystem: {{rootdirectory: {folder}/store}}}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n"
+        f"auth: {{htpasswd: {{realm: portend, path: {folder}/htpasswd}}}}\n"
+    )
+    registry = subprocess.Popen(
+        ["docker-registry", "serve", folder / "registry.yml"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_for("the registry", lambda: socket.create_connection(("127.0.0.1", port)).close())
+        (folder / "password").write_text("s3cret\n")
+        name = f"127.0.0.1:{port}/team/fraud:1"
+        login = ["--username", "portend", "--password-file", "password"]
+        assert image("push", "model.tar", name, *login) == digest
+        credentials = "--creds=portend:s3cret"
+        told = json.loads(run("skopeo", "inspect", "--tls-verify=false", credentials, f"docker://{name}"))
+        assert told["Digest"] == digest, told
+        run("skopeo", "--insecure-policy", "copy", "--src-tls-verify=false", f"--src-creds=portend:s3cret",
+            f"docker://{name}", f"oci:{folder}/layout:v1")
+        print("pushed with a password, and read by skopeo with the same digest")
+    finally:
+        registry.terminate()
+        registry.wait(30)
+
+    # umoci takes the layers apart; a process in that root, as the image's user, sees nothing else
+    run("umoci", "unpack", "--image", f"{folder}/layout:v1", folder / "bundle")
+    root = folder / "bundle/rootfs"
+    everything = sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+    assert everything == ["opt/ml/model/model_x.mlpkg", "usr/local/bin/portend"], everything
+    chroot = shutil.which("chroot", path=os.environ["PATH"] + ":/usr/sbin")
+    if os.geteuid() == 0:
+        for path in [folder, folder / "bundle"]:
+            path.chmod(0o755)
+        serve("in an empty root",
+              [chroot, "--userspec=65532:65532", root, "/usr/local/bin/portend", "serve", "--port", "PORT"], {})
+        in_podman(folder, digest)
+    else:
+        print("not run as root: neither in an empty root nor by podman")
+
+
+def in_podman(folder, digest):
+    """As the settings stand in a container of a continuous integration: no cgroup manager, no storage driver."""
+    (folder / "containers.conf").write_text(
+        '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\nnetns = "host"\n'
+        '[engine]\ncgroup_manager = "cgroupfs"\nruntime = "runc"\nevents_logger = "file"\n'
+    )
+    (folder / "storage.conf").write_text(
+        f'[storage]\ndriver = "vfs"\ngraphroot = "{folder}/images"\nrunroot = "{folder}/run"\n'
+    )
+    environment = dict(os.environ, HOME=str(folder), CONTAINERS_CONF=str(folder / "containers.conf"),
+                       CONTAINERS_STORAGE_CONF=str(folder / "storage.conf"))
+    run("podman", "load", "-i", folder / "model.tar", env=environment)
+    try:
+        serve("by podman, read-only and without capabilities",
+              ["podman", "run", "--rm", "--network", "host", "--read-only", "--cap-drop", "all",
+               "--security-opt", "no-new-privileges", "-e", "PORTEND_HOST=127.0.0.1",
+               "docker.io/portend/model_x:1", "--port", "PORT"], environment)
+    finally:
+        run("podman", "rmi", "--all", "--force", env=environment)
+
+
+with tempfile.TemporaryDirectory() as scratch:
+    main(scratch)
