@@ -109,6 +109,16 @@ pub enum DataError {
         /// Cells in the row.
         found: usize,
     },
+    /// A row of CSV without a header has another number of cells than the model features.
+    #[error("line {line}: {found} cells in a row, the model has {expected} features")]
+    CellCount {
+        /// Where.
+        line: usize,
+        /// Features of the model.
+        expected: usize,
+        /// Cells in the row.
+        found: usize,
+    },
     /// A name occurs twice among the columns or in one record.
     #[error("column '{}' occurs more than once", shortened(.name))]
     DuplicateColumn {
@@ -225,7 +235,9 @@ impl DataError {
     /// The same error with rows and lines counted from the start of the request rather than of a part of it.
     pub(crate) fn shifted(mut self, rows: usize, lines: usize) -> Self {
         match &mut self {
-            Self::Malformed { line, .. } | Self::RaggedRow { line, .. } => *line += lines,
+            Self::Malformed { line, .. } | Self::RaggedRow { line, .. } | Self::CellCount { line, .. } => {
+                *line += lines;
+            }
             Self::NotANumber { row, .. } | Self::Nested { row, .. } => *row += rows,
             _ => {}
         }

@@ -9,6 +9,7 @@ use std::path::Path;
 use portend_core::{Dtype, Feature, Label, Target, TargetKind};
 
 use crate::error::{DataError, LoadError};
+use crate::frame::csv::HeaderLine;
 use crate::frame::{Columns, Frame, Inputs, Keep, Matching, Precision, array, csv, json, underscored};
 use crate::package::{Manifest, Package, Trust, shortened, twice};
 use crate::predictions::Predictions;
@@ -116,6 +117,17 @@ impl Model {
     /// Decodes CSV into at most `parts` frames; see [`csv::decode`].
     pub fn decode_csv(&self, text: &str, keep: &Keep, parts: usize) -> Result<Vec<Frame>, DataError> {
         csv::decode(text, &self.inputs, keep, parts)
+    }
+
+    /// The same for CSV that may have no header line.
+    pub fn decode_csv_with(
+        &self,
+        text: &str,
+        header: HeaderLine,
+        keep: &Keep,
+        parts: usize,
+    ) -> Result<Vec<Frame>, DataError> {
+        csv::decode_with(text, header, &self.inputs, keep, parts)
     }
 
     /// Decodes JSON records; see [`json::decode`].

@@ -15,6 +15,12 @@ pub struct Config {
     pub default_model: Option<String>,
     /// Which metrics are told a second time under names of other servers.
     pub compatible_metrics: CompatibleMetrics,
+    /// What the protocols that answer one plain value a row answer for models with classes.
+    pub class_predictions: ClassPredictions,
+    /// Whether `/ping` tells that models can be asked, as SageMaker means it, and not only that the process is alive.
+    pub ping_is_readiness: bool,
+    /// Paths of Vertex AI's contract.
+    pub vertex: VertexRoutes,
     /// The address to listen on, a name or an IP address.
     pub host: String,
     /// The port to listen on; 0 takes a free one.
@@ -106,6 +112,24 @@ impl DeploymentSettings {
     }
 }
 
+/// What is answered for models with classes where an answer has one plain value a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClassPredictions {
+    /// Probabilities, as the training library's booster gives them: of two classes the second one's.
+    Probabilities,
+    /// The predicted label, as a classifier gives it.
+    Labels,
+}
+
+/// The paths that Vertex AI gives a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VertexRoutes {
+    /// Where predictions are asked for.
+    pub predict: Option<String>,
+    /// Where health is asked for.
+    pub health: Option<String>,
+}
+
 /// The form of the access log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccessLogFormat {
@@ -159,6 +183,9 @@ impl Config {
             path,
             default_model: None,
             compatible_metrics: CompatibleMetrics::default(),
+            class_predictions: ClassPredictions::Probabilities,
+            ping_is_readiness: false,
+            vertex: VertexRoutes::default(),
             host: "127.0.0.1".to_owned(),
             port: 8080,
             workers: std::thread::available_parallelism().map_or(1, usize::from),

@@ -134,6 +134,7 @@ impl ServerError {
                 DataError::Empty
                 | DataError::Malformed { .. }
                 | DataError::RaggedRow { .. }
+                | DataError::CellCount { .. }
                 | DataError::DuplicateColumn { .. }
                 | DataError::Nested { .. }
                 | DataError::ArrayWidth { .. }

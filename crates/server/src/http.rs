@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::error::ServerError;
 use crate::metrics::answers::Codes;
 use crate::metrics::{asked, metrics};
-use crate::protocol::{self, pps};
+use crate::protocol::{self, PathId, pps};
 use crate::repository::{Repository, StartError};
 use crate::request_id::{self, RequestId};
 use crate::score::Scorer;
@@ -62,6 +62,26 @@ impl App {
     pub fn load(&self) -> Result<(), LoadError> {
         self.repository.preload()
     }
+
+    /// Whether requests should be sent here, for the model called `id` or for any; else why not.
+    pub(crate) async fn readiness(&self, id: Option<&str>) -> Result<(), String> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err("the server is stopping".to_owned());
+        }
+        match id {
+            Some(id) => self.repository.model(Some(id)).await.map(|_| ()).map_err(|error| error.to_string()),
+            None => self.repository.readiness().await.map_err(str::to_owned),
+        }
+    }
+
+    /// With a path that the operator named as the route that it leads to: it may be any, also that of another route.
+    fn with_known_path(&self, mut request: Request<Body>) -> Request<Body> {
+        let route = protocol::vertex::named_route(&self.config.vertex, request.uri().path());
+        if let Some(route) = route {
+            *request.uri_mut() = Uri::from_static(route);
+        }
+        request
+    }
 }
 
 /// All routes of a server. Whoever watches the process needs no token.
@@ -73,7 +93,7 @@ fn routes(app: &Arc<App>) -> Router {
         .fallback(protocol::unknown_route)
         .method_not_allowed_fallback(protocol::unknown_method)
         .with_state(Arc::clone(app));
-    let health = health.route("/ping", get(ping)).route("/ready", get(ready));
+    let health = health.route("/ping", get(ping));
     let health = health.method_not_allowed_fallback(protocol::unknown_method).with_state(Arc::clone(app));
     access::with_token(guarded, app.config.token.as_ref()).merge(health)
 }
@@ -120,7 +140,7 @@ impl HttpService {
         let mut asked = None;
         let answered = match check_head(&request) {
             Ok(()) => {
-                let request = with_plain_path(request);
+                let request = self.app.with_known_path(with_plain_path(request));
                 let protocol = if may_predict { protocol::of_path(request.uri().path()) } else { 0 };
                 let (answered, deployment) = asked::noted(self.routes.oneshot(request)).await;
                 asked = deployment.filter(|_| may_predict).map(|deployment| (deployment, protocol));
@@ -200,19 +220,25 @@ fn with_plain_path(mut request: Request<Body>) -> Request<Body> {
     request
 }
 
-/// The process is alive.
-async fn ping() -> Response {
-    json(StatusCode::OK, "{\"response\":\"pong\"}")
+/// The process is alive; on SageMaker: models can be asked for predictions.
+async fn ping(State(app): State<Arc<App>>) -> Response {
+    let state = if app.config.ping_is_readiness { app.readiness(None).await } else { Ok(()) };
+    readiness(state, "{\"response\":\"pong\"}")
 }
 
-/// Models can be asked for predictions.
-async fn ready(State(app): State<Arc<App>>) -> Response {
-    let stopping = app.stopping.load(Ordering::Relaxed);
-    let state = if stopping { Err("the server is stopping") } else { app.repository.readiness().await };
+fn readiness(state: Result<(), String>, good: &'static str) -> Response {
     match state {
-        Ok(()) => json(StatusCode::OK, "{\"ready\":true}"),
-        Err(reason) => json(StatusCode::SERVICE_UNAVAILABLE, format!("{{\"message\":\"{reason}\"}}")),
+        Ok(()) => json(StatusCode::OK, good),
+        Err(reason) => {
+            let body = serde_json::json!({ "message": reason });
+            json(StatusCode::SERVICE_UNAVAILABLE, body.to_string())
+        }
     }
+}
+
+/// Models can be asked for predictions; under a prefix the one.
+pub(crate) async fn ready(State(app): State<Arc<App>>, PathId(id): PathId) -> Response {
+    readiness(app.readiness(id.as_deref()).await, "{\"ready\":true}")
 }
 
 /// A JSON response.

@@ -26,8 +26,8 @@ mod tls;
 mod unread;
 
 pub use config::{
-    AccessLogFormat, AssociationIdSettings, CacheLimits, CompatibleMetrics, Config, DeploymentSettings,
-    Secret, TlsConfig,
+    AccessLogFormat, AssociationIdSettings, CacheLimits, ClassPredictions, CompatibleMetrics, Config,
+    DeploymentSettings, Secret, TlsConfig, VertexRoutes,
 };
 pub use http::{App, HttpService};
 pub use listen::{End, Server};

@@ -60,6 +60,9 @@ pub(crate) struct Statistics {
     /// How often the model made room for others.
     pub(crate) evictions: Counter,
     last: AtomicU64,
+    feedback: AtomicU64,
+    /// The bits of a sum.
+    reward: AtomicU64,
 }
 
 impl Default for Statistics {
@@ -79,6 +82,8 @@ impl Default for Statistics {
             load_failures: Counter::default(),
             evictions: Counter::default(),
             last: AtomicU64::new(0),
+            feedback: AtomicU64::new(0),
+            reward: AtomicU64::new(0),
         }
     }
 }
@@ -117,6 +122,18 @@ impl Statistics {
     /// Adds a request that comes to be scored.
     pub(crate) fn add_use(&self, was_loaded: bool) {
         if was_loaded { self.cache_hits.add() } else { self.cache_misses.add() }
+    }
+
+    /// Adds a feedback on a prediction.
+    pub(crate) fn add_feedback(&self, reward: f64) {
+        self.feedback.fetch_add(1, Ordering::Relaxed);
+        let sum = |bits| Some((f64::from_bits(bits) + reward).to_bits());
+        _ = self.reward.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum);
+    }
+
+    /// How often feedback came, and the sum of its rewards.
+    pub(crate) fn feedback(&self) -> (u64, f64) {
+        (self.feedback.load(Ordering::Relaxed), f64::from_bits(self.reward.load(Ordering::Relaxed)))
     }
 
     /// When a request was answered last, in milliseconds of the Unix epoch; 0 for never.

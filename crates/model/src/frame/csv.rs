@@ -12,22 +12,50 @@ use super::{
 };
 use crate::error::DataError;
 
+/// Whether a text begins with a line of column names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeaderLine {
+    /// It does.
+    Present,
+    /// It does not: rows have a cell for each feature, in the model's order.
+    Absent,
+    /// Nobody says: the first line is a row if it has a cell for each feature, none of them a feature's name, and some of
+    /// them values.
+    Unknown,
+}
+
 /// Decodes `text` into at most `parts` frames that hold its rows in order (one frame without rows when there
 /// is a header only). With more than one part the calling thread's rayon pool does the work.
 pub fn decode(text: &str, inputs: &Inputs, keep: &Keep, parts: usize) -> Result<Vec<Frame>, DataError> {
+    decode_with(text, HeaderLine::Present, inputs, keep, parts)
+}
+
+/// The same for a text that may have no header line.
+pub fn decode_with(
+    text: &str,
+    header: HeaderLine,
+    inputs: &Inputs,
+    keep: &Keep,
+    parts: usize,
+) -> Result<Vec<Frame>, DataError> {
+    let is_row = match header {
+        HeaderLine::Present => false,
+        HeaderLine::Absent => true,
+        HeaderLine::Unknown => begins_with_row(text, inputs),
+    };
+    let begin = if is_row { Header::of_features(inputs, keep)? } else { Header::read(text, inputs, keep)? };
     match inputs.precision {
-        Precision::Single => decode_as::<f32>(text, inputs, keep, parts),
-        Precision::Double => decode_as::<f64>(text, inputs, keep, parts),
+        Precision::Single => decode_as::<f32>(text, begin, parts),
+        Precision::Double => decode_as::<f64>(text, begin, parts),
     }
 }
 
 fn decode_as<T: Real>(
     text: &str,
-    inputs: &Inputs,
-    keep: &Keep,
+    (header, start): (Header<'_>, usize),
     parts: usize,
 ) -> Result<Vec<Frame>, DataError> {
-    let (header, start) = Header::read(text, inputs, keep)?;
+    let inputs = header.inputs;
     let body = &text[start..];
     let cut = if parts > 1 { split(body, parts) } else { vec![body] };
     let rows: Vec<usize> = match cut.as_slice() {
@@ -126,6 +154,8 @@ struct Field {
 
 struct Header<'a> {
     inputs: &'a Inputs,
+    /// False when the names are the model's, and the text has none.
+    is_there: bool,
     fields: Vec<Field>,
     kept: Vec<TextColumn>,
 }
@@ -133,8 +163,7 @@ struct Header<'a> {
 impl<'a> Header<'a> {
     /// Reads the header row; also gives where the rows start.
     fn read(text: &str, inputs: &'a Inputs, keep: &Keep) -> Result<(Self, usize), DataError> {
-        let mut header =
-            Self { inputs, fields: Vec::with_capacity(inputs.columns().len()), kept: Vec::new() };
+        let mut header = Self::empty(inputs, true);
         let mut present = vec![false; inputs.columns().len()];
         let mut unused = HashSet::new();
         let start = each_name(text, |name| header.add(name, keep, &mut present, &mut unused))?;
@@ -142,6 +171,22 @@ impl<'a> Header<'a> {
         keep.check_found(&header.kept)?;
         inputs.check_present(&present)?;
         Ok((header, start))
+    }
+
+    fn empty(inputs: &'a Inputs, is_there: bool) -> Self {
+        Self { inputs, is_there, fields: Vec::with_capacity(inputs.columns().len()), kept: Vec::new() }
+    }
+
+    /// The header of a text without one: all features in the model's order.
+    fn of_features(inputs: &'a Inputs, keep: &Keep) -> Result<(Self, usize), DataError> {
+        let mut header = Self::empty(inputs, false);
+        let mut present = vec![false; inputs.columns().len()];
+        let mut unused = HashSet::new();
+        for input in inputs.columns() {
+            header.add(Cow::Borrowed(&input.name), keep, &mut present, &mut unused)?;
+        }
+        keep.check_found(&header.kept)?;
+        Ok((header, 0))
     }
 
     /// Adds a column; one that was there already is an error.
@@ -265,7 +310,11 @@ impl<'a> Header<'a> {
 
     fn ragged(&self, part: &str, start: usize) -> Failure {
         let (line, found) = (lines(&part[..start]) + 1, row_length(part, start));
-        Failure::Data(DataError::RaggedRow { line, expected: self.fields.len(), found })
+        let expected = self.fields.len();
+        Failure::Data(match self.is_there {
+            true => DataError::RaggedRow { line, expected, found },
+            false => DataError::CellCount { line, expected, found },
+        })
     }
 }
 
@@ -348,6 +397,24 @@ fn take_name(text: &str, at: usize) -> Result<(Cow<'_, str>, usize), Failure> {
     let (name, end) = take(text, at, &mut unquoted)?;
     let plain = text.as_bytes().get(at) != Some(&b'"');
     Ok((if plain { Cow::Borrowed(&text[at..end]) } else { Cow::Owned(name.to_owned()) }, end))
+}
+
+/// Whether the first line of a text whose header nobody tells of is a row.
+fn begins_with_row(text: &str, inputs: &Inputs) -> bool {
+    let columns = inputs.columns();
+    let (mut cells, mut values, mut numbered) = (0, 0, 0);
+    let read = each_name(text, |cell| {
+        let input = columns.get(cells).filter(|_| inputs.find(&cell, usize::MAX).is_none());
+        let Some(input) = input else { return Err(DataError::Empty) }; // a name, or too many: no row
+        values += usize::from(match &input.kind {
+            InputKind::Number => matches!(number::parse(&cell, &[]), number::Cell::Value(_)),
+            InputKind::Level(levels) => !levels.code(&cell).is_nan(),
+        });
+        numbered += usize::from(cell.parse() == Ok(cells)); // as pandas numbers columns without names
+        cells += 1;
+        Ok(())
+    });
+    read.is_ok() && cells == columns.len() && values > 0 && (numbered < cells || cells == 1)
 }
 
 /// Gives the names in the header row to `add`, and says where the rows start.

@@ -18,6 +18,8 @@ pub(crate) struct Draft {
     pub(crate) agent: bool,
     pub(crate) association_id_column: Option<String>,
     pub(crate) allow_missing_ids: bool,
+    /// A variable of SageMaker's is set.
+    pub(crate) on_sagemaker: bool,
 }
 
 impl Draft {
@@ -37,6 +39,7 @@ impl Draft {
             agent: false,
             association_id_column: None,
             allow_missing_ids: false,
+            on_sagemaker: false,
         }
     }
 

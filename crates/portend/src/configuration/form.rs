@@ -51,6 +51,13 @@ pub(crate) const URL: Form = Form {
     needed: "a URL that begins with http:// or https://",
     holds: |text| after_scheme(text).is_some(),
 };
+pub(crate) const ROUTE: Form = Form {
+    name: "path of a URL",
+    needed: "a path that begins with / and has no query",
+    holds: |text| {
+        text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#')
+    },
+};
 pub(crate) const ORIGIN: Form = Form {
     name: "origin",
     needed: "a list of origins (scheme://host:port without a path), or * for any,",
@@ -94,6 +101,7 @@ mod tests {
             &["a.example", "https://a/", "https://*.a"],
         );
         check(PAIRS, &["a=b", "a=b;c=d=e;", "a="], &["", "a", "=b", "a=b;c"]);
+        check(ROUTE, &["/", "/a/b:predict"], &["", "a", "/a?b", "/a b", "/ä"]);
         check(PATH, &["a", "/a b"], &["", " ", "a\0b"]);
     }
 }

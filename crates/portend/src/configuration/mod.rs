@@ -67,7 +67,7 @@ pub(crate) fn resolve(
     sources: &Sources,
     read: impl Fn(&str) -> Result<String, String>,
 ) -> Result<Effective, String> {
-    let mut draft = Draft::new();
+    let mut draft = Draft { on_sagemaker: sources.on_sagemaker(), ..Draft::new() };
     let mut entries = Vec::new();
     let mut wrong = Vec::new();
     for setting in settings() {

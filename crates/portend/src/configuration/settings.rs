@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use portend_server::{AccessLogFormat, CompatibleMetrics, Secret};
+use portend_server::{AccessLogFormat, ClassPredictions, CompatibleMetrics, Secret};
 
 use super::Draft;
 use super::form;
@@ -57,10 +57,11 @@ pub(crate) struct Group {
     pub(crate) settings: &'static [Setting],
 }
 
-pub(crate) const GROUPS: [Group; 9] = [
+pub(crate) const GROUPS: [Group; 10] = [
     Group { heading: "Models", settings: &MODELS },
     Group { heading: "Signatures", settings: &SIGNATURES },
     Group { heading: "Listening", settings: &LISTENING },
+    Group { heading: "Platforms", settings: &PLATFORMS },
     Group { heading: "HTTPS", settings: &HTTPS },
     Group { heading: "Access", settings: &ACCESS },
     Group { heading: "Limits", settings: &LIMITS },
@@ -79,7 +80,7 @@ fn plain_path(text: &str) -> PathBuf {
     Path::new(text).components().collect()
 }
 
-const MODELS: [Setting; 7] = [
+const MODELS: [Setting; 8] = [
     Setting {
         name: "path",
         reach: Reach::Positional,
@@ -110,6 +111,26 @@ const MODELS: [Setting; 7] = [
         secret: false,
         sentence: "The model that is meant by requests that name none, where several are served",
         example: "fraud",
+    },
+    Setting {
+        name: "class-predictions",
+        reach: Reach::Flag("FORM"),
+        variables: &["PORTEND_CLASS_PREDICTIONS"],
+        kind: Kind::Choice {
+            of: &["probabilities", "labels"],
+            set: |draft, form| {
+                draft.config.class_predictions = match form {
+                    "labels" => ClassPredictions::Labels,
+                    _ => ClassPredictions::Probabilities,
+                }
+            },
+        },
+        default: Unset::Is("probabilities"),
+        secret: false,
+        sentence: "What a model with classes answers where a protocol has one plain value a row (MLflow, SageMaker, \
+                   KServe v1, ODAHU, Vertex AI, Azure ML): probabilities, as a booster gives them, or the label, as a \
+                   classifier does",
+        example: "labels",
     },
     Setting {
         name: "preload",
@@ -209,7 +230,7 @@ const LISTENING: [Setting; 3] = [
     Setting {
         name: "port",
         reach: Reach::Flag("PORT"),
-        variables: &["PORTEND_PORT"],
+        variables: &["PORTEND_PORT", "SAGEMAKER_BIND_TO_PORT", "AIP_HTTP_PORT"],
         kind: Kind::Number {
             least: 0,
             most: u16::MAX as u64,
@@ -240,6 +261,41 @@ const LISTENING: [Setting; 3] = [
         secret: false,
         sentence: "How each request is told in one line on standard error",
         example: "json",
+    },
+];
+
+const PLATFORMS: [Setting; 3] = [
+    Setting {
+        name: "sagemaker",
+        reach: Reach::Flag("BOOLEAN"),
+        variables: &["PORTEND_SAGEMAKER"],
+        kind: Kind::Boolean(|draft, on| draft.config.ping_is_readiness = on),
+        default: Unset::Follows("true where a variable of SageMaker's is set", |draft| {
+            Some(draft.on_sagemaker.to_string())
+        }),
+        secret: false,
+        sentence: "`/ping` tells that models can be asked, as SageMaker means it, and not only that the process is alive",
+        example: "true",
+    },
+    Setting {
+        name: "vertex-predict-route",
+        reach: Reach::File,
+        variables: &["AIP_PREDICT_ROUTE"],
+        kind: Kind::Text { form: form::ROUTE, set: |draft, path| draft.config.vertex.predict = Some(path) },
+        default: Unset::Nothing,
+        secret: false,
+        sentence: "The path at which Vertex AI asks for predictions, besides `/vertex/predict`",
+        example: "/predict",
+    },
+    Setting {
+        name: "vertex-health-route",
+        reach: Reach::File,
+        variables: &["AIP_HEALTH_ROUTE"],
+        kind: Kind::Text { form: form::ROUTE, set: |draft, path| draft.config.vertex.health = Some(path) },
+        default: Unset::Nothing,
+        secret: false,
+        sentence: "The path at which Vertex AI asks for health, besides `/vertex/health`; it needs no token",
+        example: "/health",
     },
 ];
 

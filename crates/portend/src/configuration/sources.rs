@@ -51,6 +51,11 @@ impl Sources {
         Some((given.clone(), Origin::PortendFile(path.clone(), name)))
     }
 
+    /// Whether SageMaker runs this: it sets variables of its own.
+    pub(crate) fn on_sagemaker(&self) -> bool {
+        self.environment.keys().any(|name| is_of_sagemaker(name))
+    }
+
     /// Variables that look like settings and are none.
     pub(crate) fn unknown(&self) -> Vec<&str> {
         let in_file = self.environment_file.iter().flat_map(|(_, entries)| entries);
@@ -75,7 +80,11 @@ fn variable(entries: &BTreeMap<String, String>, setting: &Setting) -> Option<(&'
 
 /// True for variables that are settings, or that somebody took for one.
 pub(crate) fn may_be_setting(name: &str) -> bool {
-    is_ours(name) || is_known(name)
+    is_ours(name) || is_known(name) || is_of_sagemaker(name)
+}
+
+fn is_of_sagemaker(name: &str) -> bool {
+    name.starts_with("SAGEMAKER_")
 }
 
 fn is_ours(name: &str) -> bool {

@@ -167,10 +167,14 @@ fn effects() -> Vec<(&'static str, &'static str, &'static str, &'static str, Ask
 }
 
 /// Settings whose effect is tested elsewhere: the file, and what stands in it for the setting.
-const ELSEWHERE: [(&str, &str, &str); 24] = [
+const ELSEWHERE: [(&str, &str, &str); 28] = [
     ("path", "effects", "PREDICTION_API_MODEL_REPOSITORY_PATH"),
     ("port", "effects", "PORTEND_PORT"),
     ("default-model", "v2", "--default-model"),
+    ("class-predictions", "contracts", "--class-predictions"),
+    ("sagemaker", "contracts", "SAGEMAKER_BIND_TO_PORT"),
+    ("vertex-predict-route", "contracts", "AIP_PREDICT_ROUTE"),
+    ("vertex-health-route", "contracts", "AIP_HEALTH_ROUTE"),
     ("cache-models", "cache", "SCORING_MODEL_CACHE_MAXSIZE"),
     ("repository-ttl", "reload", "DEPLOYED_MODEL_RESOLVER_CACHE_TTL_SEC"),
     ("signature-policy", "package_sign", "--signature-policy"),

@@ -26,6 +26,8 @@ pub(crate) fn portend() -> Command {
         "MLOPS_",
         "PYTHON3_",
         "SOURCE_DATE_EPOCH",
+        "SAGEMAKER_",
+        "AIP_",
     ];
     names.filter(|name| prefixes.iter().any(|prefix| name.starts_with(prefix))).for_each(|name| {
         command.env_remove(name);

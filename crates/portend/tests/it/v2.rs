@@ -13,7 +13,7 @@ use crate::repository;
 use crate::running_server::{RunningServer, portend};
 
 /// The fraud model's features with the values of one row, the last four of which are levels.
-const ROW: [(&str, &str); 11] = [
+pub(crate) const ROW: [(&str, &str); 11] = [
     ("dir", "0.35"),
     ("hir", "0.2"),
     ("lvr", "null"),

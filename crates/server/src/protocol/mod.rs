@@ -2,8 +2,16 @@
 //! routes, exchanges ([`crate::score::Exchange`]) and an error form; it never scores. This file has what all of them
 //! share: where their routes stand, how they find their model, and whose error form an answer takes.
 
+mod azure;
+mod mlflow;
+mod odahu;
 pub(crate) mod pps;
+mod rows;
+mod seldon;
+mod tensor;
+mod v1;
 pub(crate) mod v2;
+pub(crate) mod vertex;
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -49,7 +57,16 @@ impl Protocol {
 }
 
 /// All of them. The first one's form of an error is taken where no path says which.
-const PROTOCOLS: [Protocol; 2] = [pps::PROTOCOL, v2::PROTOCOL];
+const PROTOCOLS: [Protocol; 8] = [
+    pps::PROTOCOL,
+    v2::PROTOCOL,
+    seldon::PROTOCOL,
+    mlflow::PROTOCOL,
+    v1::PROTOCOL,
+    odahu::PROTOCOL,
+    vertex::PROTOCOL,
+    azure::PROTOCOL,
+];
 
 /// How many there are.
 pub(crate) const COUNT: usize = PROTOCOLS.len();
@@ -72,6 +89,7 @@ enum Place {
     Root,
     Model,
     Health,
+    RootHealth,
 }
 
 impl Route {
@@ -89,18 +107,24 @@ impl Route {
     pub(crate) fn health(path: impl Into<Cow<'static, str>>, methods: MethodRouter<Arc<App>>) -> Self {
         Self { place: Place::Health, path: path.into(), methods }
     }
+
+    /// Without a token, under the root only.
+    pub(crate) fn root_health(path: impl Into<Cow<'static, str>>, methods: MethodRouter<Arc<App>>) -> Self {
+        Self { place: Place::RootHealth, path: path.into(), methods }
+    }
 }
 
 /// Prefixes that name the model for whatever follows.
-const PREFIXES: [&str; 4] =
-    ["/model/{id}", "/deployment/{id}", "/deployments/{id}", "/seldon/{namespace}/{id}"];
+const PREFIXES: [&str; 5] =
+    ["/model/{id}", "/deployment/{id}", "/deployments/{id}", "/seldon/{id}", "/seldon/{namespace}/{id}"];
 
 /// The routes of all protocols: those that ask for the token where one is set, and those of health.
 pub(crate) fn routes() -> (Router<Arc<App>>, Router<Arc<App>>) {
     let (mut guarded, mut open) = (Router::new(), Router::new());
     for Route { place, path, methods } in PROTOCOLS.iter().flat_map(|protocol| (protocol.routes)()) {
-        let prefixes: &[&str] = if place == Place::Root { &[] } else { &PREFIXES };
-        let router = if place == Place::Health { &mut open } else { &mut guarded };
+        let prefixes: &[&str] = if matches!(place, Place::Model | Place::Health) { &PREFIXES } else { &[] };
+        let is_open = matches!(place, Place::Health | Place::RootHealth);
+        let router = if is_open { &mut open } else { &mut guarded };
         for prefix in std::iter::once(&"").chain(prefixes) {
             *router = std::mem::take(router).route(&format!("{prefix}{path}"), methods.clone());
         }
@@ -147,27 +171,29 @@ pub(crate) fn error_response(path: &str, error: &ServerError) -> Response {
 
 /// The place of the protocol that `path` belongs to.
 pub(crate) fn of_path(path: &str) -> usize {
-    let rest = without_prefix(path);
+    let rests = rests(path);
     let is_its = |protocol: &Protocol| {
-        let begins =
-            |start: &&str| rest.strip_prefix(*start).is_some_and(|r| r.is_empty() || r.starts_with('/'));
-        protocol.paths.iter().any(begins)
+        rests.iter().flatten().any(|path| {
+            let begins =
+                |start: &&str| path.strip_prefix(*start).is_some_and(|r| r.is_empty() || r.starts_with('/'));
+            protocol.paths.iter().any(begins)
+        })
     };
     PROTOCOLS.iter().position(is_its).unwrap_or(0)
 }
 
-/// A path without the prefix that names a model.
-fn without_prefix(path: &str) -> &str {
-    let segments = PREFIXES.iter().find_map(|prefix| {
+/// A path, and without each prefix that it may have.
+fn rests(path: &str) -> [Option<&str>; PREFIXES.len() + 1] {
+    std::array::from_fn(|i| {
+        let Some(prefix) = i.checked_sub(1).map(|i| PREFIXES[i]) else { return Some(path) };
         // each request for predictions comes by, so nothing is searched: most paths differ in the second character
         let same = prefix.bytes().zip(path.bytes()).position(|(a, b)| a != b || a == b'{')?;
-        (prefix.as_bytes()[same] == b'{').then(|| prefix.matches('/').count())
-    });
-    let Some(segments) = segments else { return path };
-    match path.match_indices('/').nth(segments) {
-        Some((at, _)) => &path[at..],
-        None => path,
-    }
+        if prefix.as_bytes()[same] != b'{' {
+            return None;
+        }
+        let (at, _) = path.match_indices('/').nth(prefix.matches('/').count())?;
+        Some(&path[at..])
+    })
 }
 
 /// The answer to a path that has no route.
@@ -236,18 +262,18 @@ mod tests {
     #[test]
     fn a_prefix_that_names_a_model_is_told_from_what_follows() {
         for (path, expected) in [
-            ("/v2/models/a", "/v2/models/a"),
-            ("/model/a/v2", "/v2"),
-            ("/deployment/a/v2/health", "/v2/health"),
-            ("/deployments/a/v2", "/v2"),
-            ("/seldon/ns/a/v2", "/v2"),
-            ("/seldon/ns/a", "/seldon/ns/a"),
-            ("/models/a/v2", "/models/a/v2"),
-            ("/model", "/model"),
-            ("/model/", "/model/"),
-            ("/", "/"),
+            ("/v2/models/a", vec!["/v2/models/a"]),
+            ("/model/a/v2", vec!["/model/a/v2", "/v2"]),
+            ("/deployment/a/v2/health", vec!["/deployment/a/v2/health", "/v2/health"]),
+            ("/deployments/a/v2", vec!["/deployments/a/v2", "/v2"]),
+            ("/seldon/ns/a/v2", vec!["/seldon/ns/a/v2", "/a/v2", "/v2"]),
+            ("/seldon/a/v2", vec!["/seldon/a/v2", "/v2"]),
+            ("/seldon.json", vec!["/seldon.json"]),
+            ("/models/a/v2", vec!["/models/a/v2"]),
+            ("/model", vec!["/model"]),
+            ("/", vec!["/"]),
         ] {
-            assert_eq!(without_prefix(path), expected, "{path}");
+            assert_eq!(rests(path).into_iter().flatten().collect::<Vec<_>>(), expected, "{path}");
         }
     }
 }

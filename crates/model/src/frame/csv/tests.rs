@@ -144,3 +144,32 @@ fn columns_without_names_are_matched_by_position() {
     let error = decode("x,y,z\n1,2,3\n", &inputs, &Keep::None, 1).unwrap_err();
     assert_eq!(error, DataError::ColumnCount { expected: 2, found: 3 });
 }
+
+#[test]
+fn a_header_may_be_absent() {
+    let check = |text: &str, header: HeaderLine, expected: Result<&[&str], &str>| {
+        for parts in [1, 2, 3, 7] {
+            let found = decode_with(text, header, &inputs(), &Keep::None, parts);
+            let found = found.map(|frames| render(&frames)).map_err(|error| error.to_string());
+            let found = found.as_ref().map_err(String::as_str);
+            assert_eq!(
+                found.map(Vec::as_slice).map(<[_]>::to_vec),
+                expected.map(|rows| rows.iter().map(|r| (*r).to_owned()).collect()),
+                "{text:?}"
+            );
+        }
+    };
+    use HeaderLine::{Absent, Unknown};
+    check("1,x,2\n,,\n", Absent, Ok(&["1.0|0.0|2.0", "-|-|-"]));
+    check("a,c,o\n", Absent, Err("column 'a', row 0: 'a' is not a number"));
+    check("1,x\n", Absent, Err("line 1: 2 cells in a row, the model has 3 features"));
+    check("\n1,x,2\n1\n", Absent, Err("line 3: 1 cells in a row, the model has 3 features"));
+    check("", Absent, Ok(&[]));
+    check("1,x,2\n,,3\n", Unknown, Ok(&["1.0|0.0|2.0", "-|-|3.0"]));
+    check(",x,\n", Unknown, Ok(&["-|0.0|-"]));
+    check("o,a,c\n1,2,x\n", Unknown, Ok(&["2.0|0.0|1.0"]));
+    check("1,x,2,c\n", Unknown, Err("column 'a' is missing: the model needs it"));
+    check("0,1,2\n1,x,2\n", Unknown, Err("column 'a' is missing: the model needs it"));
+    check("p,q,r\n1,x,2\n", Unknown, Err("column 'a' is missing: the model needs it"));
+    check("", Unknown, Err("the request body is empty: send a header line and rows, or a list of records"));
+}

@@ -9,7 +9,7 @@ use crate::decimal::Format;
 use crate::score::{Block, Encoder};
 
 /// True when CSV is preferred over JSON, which is the default.
-pub(super) fn wants_csv(headers: &HeaderMap) -> bool {
+pub(in crate::protocol) fn wants_csv(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let mut best = (0.0, false);
     for item in accept.split(',') {
@@ -291,7 +291,7 @@ impl CsvAnswer {
 }
 
 /// A cell, quoted only if it must be.
-fn write_cell(text: &str, out: &mut Vec<u8>) {
+pub(in crate::protocol) fn write_cell(text: &str, out: &mut Vec<u8>) {
     if !text.contains([',', '"', '\n', '\r']) {
         out.extend_from_slice(text.as_bytes());
         return;

@@ -1,0 +1,165 @@
+//! One request of such a contract on the scoring path.
+
+use std::borrow::Cow;
+use std::str::Utf8Error;
+
+use axum::extract::Request;
+use axum::response::Response;
+use encoding_rs::UTF_8;
+use portend_model::Model;
+use portend_model::frame::Frame;
+
+use super::{Asked, RowsAnswer, bad};
+use crate::body::{Packing, Payload, gather, packing};
+use crate::error::ServerError;
+use crate::http::App;
+use crate::protocol;
+use crate::repository::Ready;
+use crate::score::Exchange;
+
+/// How a contract reads the text of a body.
+pub(crate) trait Contract: Send + 'static {
+    /// What the text asks for.
+    fn read<'b>(&self, text: &'b str, model: &Model) -> Result<Asked<'b>, ServerError>;
+
+    /// The byte of which a row has about one, or one for each feature.
+    fn mark(&self) -> Mark {
+        Mark::EachValue(b',')
+    }
+
+    /// Whether the words NaN and Infinity may stand for numbers, as Python writes them.
+    fn takes_python_numbers(&self) -> bool {
+        true
+    }
+
+    /// A body that is not UTF-8.
+    fn not_text(&self, error: Utf8Error) -> ServerError {
+        bad(format!("the body is not UTF-8 text: {error}"))
+    }
+}
+
+/// What is counted to tell how many rows a body has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Mark {
+    /// One a row.
+    EachRow(u8),
+    /// One a value.
+    EachValue(u8),
+}
+
+/// Reads the body and answers it.
+pub(crate) async fn answered(
+    app: &App,
+    ready: &Ready,
+    request: Request,
+    contract: impl Contract,
+) -> Result<Response, ServerError> {
+    let (head, body) = request.into_parts();
+    let packing = packing(&head.headers)?;
+    let limit = app.config.body_limit;
+    let (bytes, room) = gather(body, &head.headers, &app.admission, limit).await?;
+    let payload = Payload { bytes, packing, charset: UTF_8, limit, room };
+    let exchange = RowsExchange { payload, contract };
+    Ok(protocol::response(app.scorer.answer(&app.admission, ready, exchange).await?))
+}
+
+/// One request, read.
+struct RowsExchange<C> {
+    payload: Payload,
+    contract: C,
+}
+
+impl<C: Contract> Exchange for RowsExchange<C> {
+    type Encoder = RowsAnswer;
+
+    fn size(&self, model: &Model) -> Option<(usize, usize)> {
+        if self.payload.packing != Packing::Plain {
+            return None;
+        }
+        let bytes = &self.payload.bytes;
+        // counted only where it can matter: a large body is not small whatever its rows
+        let count = |mark| memchr::memchr_iter(mark, &bytes[..bytes.len().min(64 << 10)]).count();
+        let rows = match self.contract.mark() {
+            Mark::EachRow(mark) => count(mark),
+            Mark::EachValue(mark) => count(mark) / model.features.len().max(1),
+        };
+        Some((bytes.len(), rows + 1))
+    }
+
+    fn decode(self, model: &Model, parts: usize) -> Result<(Vec<Frame>, RowsAnswer), ServerError> {
+        let bytes = self.payload.unpacked()?;
+        let text = std::str::from_utf8(&bytes).map_err(|error| self.contract.not_text(error))?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let text = match self.contract.takes_python_numbers() {
+            true => without_python_numbers(text),
+            false => Cow::Borrowed(text),
+        };
+        let Asked { table, answer } = self.contract.read(&text, model)?;
+        Ok((table.frames(model, parts)?, answer))
+    }
+}
+
+/// Words that Python's JSON has for numbers, and what they become.
+const WORDS: [(&str, &str); 3] =
+    [("NaN", "null"), ("-Infinity", "\"-Infinity\""), ("Infinity", "\"Infinity\"")];
+
+/// JSON in which the words stand that the grammar has: one pass, and none where no such word occurs.
+fn without_python_numbers(text: &str) -> Cow<'_, str> {
+    let has = |word: &str| memchr::memmem::find(text.as_bytes(), word.as_bytes()).is_some();
+    if !has("NaN") && !has("Infinity") {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len() + text.len() / 8);
+    let mut rest = text;
+    while let Some(at) = rest.find(['"', 'N', 'I', '-']) {
+        plain.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let (taken, written) = match WORDS.iter().find(|(word, _)| rest.starts_with(word)) {
+            Some((word, written)) => (word.len(), *written),
+            None if rest.starts_with('"') => {
+                let end = quoted(rest);
+                (end, &rest[..end])
+            }
+            None => (1, &rest[..1]),
+        };
+        plain.push_str(written);
+        rest = &rest[taken..];
+    }
+    plain.push_str(rest);
+    Cow::Owned(plain)
+}
+
+/// Where the text ends that begins with a quote.
+fn quoted(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let mut at = 1;
+    while let Some(found) = memchr::memchr2(b'"', b'\\', bytes.get(at..).unwrap_or_default()) {
+        at += found;
+        if bytes[at] == b'"' {
+            return at + 1;
+        }
+        at += 2;
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_python_become_words_of_json() {
+        for (text, expected) in [
+            ("[1,NaN,-Infinity,Infinity]", "[1,null,\"-Infinity\",\"Infinity\"]"),
+            ("[\"NaN\",NaN]", "[\"NaN\",null]"),
+            (r#"{"a\"NaN":"\\",NaN:-1}"#, r#"{"a\"NaN":"\\",null:-1}"#),
+            ("[\"NaN", "[\"NaN"),
+            ("\"NaN\\", "\"NaN\\"),
+            ("\"NaN\\ü", "\"NaN\\ü"),
+            ("NaNNaN ü", "nullnull ü"),
+            ("[-1]", "[-1]"),
+        ] {
+            assert_eq!(without_python_numbers(text), expected, "{text}");
+        }
+    }
+}

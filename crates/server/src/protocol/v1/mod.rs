@@ -1,0 +1,118 @@
+//! Version 1 of KServe's protocol and of TensorFlow Serving's REST API, which share their paths: routes, handlers, and
+//! what is told of models. Where the two have other keys for one thing, an answer has both.
+
+mod describe;
+mod request;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::Response;
+use axum::routing::{any, get, post};
+use portend_core::shortened;
+use serde_json::{Value, json};
+
+use super::rows::{answered, error_key};
+use super::v2::ModelPath;
+use super::{PathId, Protocol, Route, unknown_route};
+use crate::error::ServerError;
+use crate::http::{self, App};
+use request::{Call, Verb};
+
+/// The protocol.
+pub(super) const PROTOCOL: Protocol = Protocol { name: "v1", routes, paths: &["/v1"], error_form: error_key };
+
+fn routes() -> Vec<Route> {
+    vec![
+        Route::root_health("/", get(alive)),
+        Route::model("/v1/models", get(describe::models)),
+        Route::model("/v1/models/{name}", get(describe::status).post(call)),
+        Route::model("/v1/models/{name}/versions/{version}", get(describe::status).post(call)),
+        Route::model("/v1/models/{name}/metadata", get(describe::metadata)),
+        Route::model("/v1/models/{name}/versions/{version}/metadata", get(describe::metadata)),
+        Route::model("/v1/models/{name}/labels/{label}", any(no_labels)),
+        Route::model("/v1/models/{name}/labels/{label}/metadata", any(no_labels)),
+        // as Seldon's executor sends them
+        Route::model("/v1/models:predict", post(predict_meant)),
+        Route::model("/v1/models/{name}/{call}", any(call_behind)),
+    ]
+}
+
+/// A path whose last part is a name or a version and, behind a colon, what is asked.
+struct CallPath {
+    path: ModelPath,
+    verb: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for CallPath {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let mut path = ModelPath::from_request_parts(parts, state).await?;
+        let last = path.version.as_mut().unwrap_or(&mut path.name);
+        let verb = last.rsplit_once(':').map(|(rest, verb)| (rest.to_owned(), verb.to_owned()));
+        let verb = verb.map(|(rest, verb)| {
+            *last = rest;
+            verb
+        });
+        Ok(Self { path, verb })
+    }
+}
+
+/// A server that is there.
+async fn alive() -> Response {
+    let version = env!("CARGO_PKG_VERSION");
+    answer(&json!({ "status": "alive", "name": "portend", "version": version }))
+}
+
+async fn call(State(app): State<Arc<App>>, path: CallPath, request: Request) -> Response {
+    let CallPath { path, verb: Some(verb) } = path else {
+        return PROTOCOL.error_response(&ServerError::MethodNotAllowed("POST".to_owned()));
+    };
+    called(&app, &path, &verb, request).await.unwrap_or_else(|error| PROTOCOL.error_response(&error))
+}
+
+/// `/v1/models/{name}/:predict`.
+async fn call_behind(State(app): State<Arc<App>>, path: ModelPath, request: Request) -> Response {
+    let verb = request.uri().path().rsplit_once("/:").map(|(_, verb)| verb.to_owned());
+    match verb.filter(|_| request.method() == axum::http::Method::POST) {
+        Some(verb) => {
+            called(&app, &path, &verb, request).await.unwrap_or_else(|error| PROTOCOL.error_response(&error))
+        }
+        None => unknown_route(request).await,
+    }
+}
+
+async fn called(app: &App, path: &ModelPath, verb: &str, request: Request) -> Result<Response, ServerError> {
+    let ready = path.find(app).await?;
+    let call = Call::new(Verb::of(verb, &ready.model.target)?, app.config.class_predictions);
+    answered(app, &ready, request, call).await
+}
+
+/// Predictions of the model that is meant where none is named.
+async fn predict_meant(State(app): State<Arc<App>>, PathId(id): PathId, request: Request) -> Response {
+    let predicted = async {
+        let ready = app.repository.model(id.as_deref()).await?;
+        answered(&app, &ready, request, Call::new(Verb::Predict, app.config.class_predictions)).await
+    };
+    predicted.await.unwrap_or_else(|error| PROTOCOL.error_response(&error))
+}
+
+/// Models have one version and no labels.
+async fn no_labels(State(app): State<Arc<App>>, path: ModelPath) -> Response {
+    let error = match path.find(&app).await {
+        Ok(_) => ServerError::NotFound(format!(
+            "model '{}' has no version labels: name it without one, or its version",
+            shortened(&path.name)
+        )),
+        Err(error) => error,
+    };
+    PROTOCOL.error_response(&error)
+}
+
+fn answer(body: &Value) -> Response {
+    http::json(StatusCode::OK, body.to_string())
+}
