@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
@@ -30,8 +30,14 @@ async fn check(State(token): State<Arc<Secret>>, request: Request, next: Next) -
     response
 }
 
-/// Whether the headers have the token: after `Bearer`, or after `Token` as older clients write it.
+/// Where Seldon's client puts a token.
+const ALONE: HeaderName = HeaderName::from_static("x-auth-token");
+
+/// Whether the headers have the token: after `Bearer`, or after `Token` as older clients write it, or alone.
 fn carries(headers: &HeaderMap, token: &Secret) -> bool {
+    if headers.get(ALONE).is_some_and(|given| equal(given.as_bytes(), token.0.as_bytes())) {
+        return true;
+    }
     let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
     let (scheme, given) = given.split_at(given.iter().position(|b| *b == b' ').unwrap_or(given.len()));
     let known = scheme.eq_ignore_ascii_case(b"Bearer") || scheme.eq_ignore_ascii_case(b"Token");
@@ -82,5 +88,9 @@ mod tests {
             assert_eq!(carries(&headers, &token), expected, "{given}");
         }
         assert!(!carries(&HeaderMap::new(), &token));
+        for (given, expected) in [("s3cret", true), ("Bearer s3cret", false), ("", false)] {
+            let headers = HeaderMap::from_iter([(ALONE, given.parse().unwrap())]);
+            assert_eq!(carries(&headers, &token), expected, "{given}");
+        }
     }
 }

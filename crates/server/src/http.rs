@@ -18,7 +18,7 @@ use crate::access_log::{AccessLog, Entry, method_and_path};
 use crate::admission::Admission;
 use crate::config::Config;
 use crate::error::ServerError;
-use crate::protocol::{self, pps};
+use crate::protocol::{self, PathId, pps};
 use crate::repository::{Repository, StartError};
 use crate::request_id::{self, RequestId};
 use crate::score::Scorer;
@@ -55,14 +55,6 @@ impl App {
         self.repository.preload()
     }
 
-    /// Whether models can be asked for predictions; else why not.
-    pub(crate) async fn readiness(&self) -> Result<(), &'static str> {
-        match self.stopping.load(Ordering::Relaxed) {
-            true => Err("the server is stopping"),
-            false => self.repository.readiness().await,
-        }
-    }
-
     /// With a path that the operator named as the route that it leads to: it may be any, also that of another route.
     fn with_known_path(&self, mut request: Request<Body>) -> Request<Body> {
         let route = protocol::vertex::named_route(&self.config.vertex, request.uri().path());
@@ -80,7 +72,7 @@ fn routes(app: &Arc<App>) -> Router {
         .fallback(protocol::unknown_route)
         .method_not_allowed_fallback(protocol::unknown_method)
         .with_state(Arc::clone(app));
-    let health = health.route("/ping", get(ping)).route("/ready", get(ready));
+    let health = health.route("/ping", get(ping));
     let health = health.method_not_allowed_fallback(protocol::unknown_method).with_state(Arc::clone(app));
     access::with_token(guarded, app.config.token.as_ref()).merge(health)
 }
@@ -194,20 +186,34 @@ fn with_plain_path(mut request: Request<Body>) -> Request<Body> {
 
 /// The process is alive; on SageMaker: models can be asked for predictions.
 async fn ping(State(app): State<Arc<App>>) -> Response {
-    let state = if app.config.ping_is_readiness { app.readiness().await } else { Ok(()) };
-    readiness(state, "{\"response\":\"pong\"}")
+    let state = if app.config.ping_is_readiness { readiness(&app, None).await } else { Ok(()) };
+    told(state, "{\"response\":\"pong\"}")
 }
 
-fn readiness(state: Result<(), &'static str>, good: &'static str) -> Response {
+/// Models can be asked for predictions; under a prefix the one.
+pub(crate) async fn ready(State(app): State<Arc<App>>, PathId(id): PathId) -> Response {
+    told(readiness(&app, id.as_deref()).await, "{\"ready\":true}")
+}
+
+fn told(state: Result<(), String>, good: &'static str) -> Response {
     match state {
         Ok(()) => json(StatusCode::OK, good),
-        Err(reason) => json(StatusCode::SERVICE_UNAVAILABLE, format!("{{\"message\":\"{reason}\"}}")),
+        Err(reason) => {
+            let body = serde_json::json!({ "message": reason });
+            json(StatusCode::SERVICE_UNAVAILABLE, body.to_string())
+        }
     }
 }
 
-/// Models can be asked for predictions.
-async fn ready(State(app): State<Arc<App>>) -> Response {
-    readiness(app.readiness().await, "{\"ready\":true}")
+/// Whether requests should be sent here, for the model called `id` or for any.
+pub(crate) async fn readiness(app: &App, id: Option<&str>) -> Result<(), String> {
+    if app.stopping.load(Ordering::Relaxed) {
+        return Err("the server is stopping".to_owned());
+    }
+    match id {
+        Some(id) => app.repository.model(Some(id)).await.map(|_| ()).map_err(|error| error.to_string()),
+        None => app.repository.readiness().await.map_err(str::to_owned),
+    }
 }
 
 /// A JSON response.

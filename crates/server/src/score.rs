@@ -238,7 +238,7 @@ struct Scored {
 }
 
 /// A panic is a defect of ours, and this request's alone.
-fn guarded<T>(work: impl FnOnce() -> Result<T, ServerError>) -> Result<T, ServerError> {
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, ServerError>) -> Result<T, ServerError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(ServerError::Internal))
 }
 

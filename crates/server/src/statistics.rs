@@ -45,6 +45,9 @@ pub(crate) struct Statistics {
     pub(crate) encode: Total,
     rows: AtomicU64,
     last: AtomicU64,
+    feedback: AtomicU64,
+    /// The bits of a sum.
+    reward: AtomicU64,
 }
 
 /// Where the time of one request went.
@@ -76,6 +79,18 @@ impl Statistics {
     /// Adds a request that failed after `took`.
     pub(crate) fn add_failure(&self, took: Duration) {
         self.failure.add(took);
+    }
+
+    /// Adds a feedback on a prediction.
+    pub(crate) fn add_feedback(&self, reward: f64) {
+        self.feedback.fetch_add(1, Ordering::Relaxed);
+        let sum = |bits| Some((f64::from_bits(bits) + reward).to_bits());
+        _ = self.reward.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum);
+    }
+
+    /// How often feedback came, and the sum of its rewards.
+    pub(crate) fn feedback(&self) -> (u64, f64) {
+        (self.feedback.load(Ordering::Relaxed), f64::from_bits(self.reward.load(Ordering::Relaxed)))
     }
 
     /// Rows that were predicted.

@@ -68,6 +68,11 @@ impl Inputs {
         &self.columns
     }
 
+    /// Whether some input is found by this name; never where they are matched by position.
+    pub fn knows(&self, name: &str) -> bool {
+        self.find(name, usize::MAX).is_some()
+    }
+
     /// The input for a column called `name` at position `position`. Most requests have the columns in the model's
     /// order, and then no look-up is needed.
     pub(super) fn find(&self, name: &str, position: usize) -> Option<usize> {

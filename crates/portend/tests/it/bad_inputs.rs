@@ -309,7 +309,7 @@ fn bad_routes() -> Vec<Case> {
         // an upload to an id called so
         route("POST", "/deployments/predictions", 400, no_package),
         route("POST", "/predictions", 404, "several models are served, name one in the path: fraud, revenue"),
-        route("POST", "/predict", 404, no_route),
+        route("POST", "/predicts", 404, no_route),
         route("GET", "/nope", 404, no_route),
         route("GET", "/predictions", 405, "this route does not take GET requests"),
         route("PUT", "/deployments/fraud/predictions", 405, "this route does not take PUT requests"),

@@ -33,6 +33,8 @@ mod readme;
 mod reload;
 mod running_server;
 mod scenarios;
+mod seldon;
+mod seldon_refusals;
 mod uploads;
 mod v2;
 mod v2_refusals;

@@ -7,6 +7,8 @@ mod mlflow;
 mod odahu;
 pub(crate) mod pps;
 mod rows;
+mod seldon;
+mod tensor;
 mod v1;
 pub(crate) mod v2;
 pub(crate) mod vertex;
@@ -53,9 +55,10 @@ impl Protocol {
 }
 
 /// All of them. The first one's form of an error is taken where no path says which.
-const PROTOCOLS: [Protocol; 7] = [
+const PROTOCOLS: [Protocol; 8] = [
     pps::PROTOCOL,
     v2::PROTOCOL,
+    seldon::PROTOCOL,
     mlflow::PROTOCOL,
     v1::PROTOCOL,
     odahu::PROTOCOL,
@@ -102,8 +105,8 @@ impl Route {
 }
 
 /// Prefixes that name the model for whatever follows.
-const PREFIXES: [&str; 4] =
-    ["/model/{id}", "/deployment/{id}", "/deployments/{id}", "/seldon/{namespace}/{id}"];
+const PREFIXES: [&str; 5] =
+    ["/model/{id}", "/deployment/{id}", "/deployments/{id}", "/seldon/{id}", "/seldon/{namespace}/{id}"];
 
 /// The routes of all protocols: those that ask for the token where one is set, and those of health.
 pub(crate) fn routes() -> (Router<Arc<App>>, Router<Arc<App>>) {
@@ -153,27 +156,25 @@ pub(crate) async fn find_model(
 
 /// An error in the form of the protocol that `path` belongs to.
 pub(crate) fn error_response(path: &str, error: &ServerError) -> Response {
-    let rest = without_prefix(path);
     let is_its = |protocol: &&Protocol| {
-        let begins =
-            |start: &&str| rest.strip_prefix(*start).is_some_and(|r| r.is_empty() || r.starts_with('/'));
-        protocol.paths.iter().any(begins)
+        rests(path).any(|path| {
+            let begins =
+                |start: &&str| path.strip_prefix(*start).is_some_and(|r| r.is_empty() || r.starts_with('/'));
+            protocol.paths.iter().any(begins)
+        })
     };
     PROTOCOLS.iter().find(is_its).unwrap_or(&PROTOCOLS[0]).error_response(error)
 }
 
-/// A path without the prefix that names a model.
-fn without_prefix(path: &str) -> &str {
-    let segments = PREFIXES.iter().find_map(|prefix| {
+/// A path, and without each prefix that it may have.
+fn rests(path: &str) -> impl Iterator<Item = &str> {
+    let without = move |prefix: &&str| {
         let first = prefix.split("/{").next().unwrap_or_default();
         let named = path.strip_prefix(first).is_some_and(|rest| rest.starts_with('/'));
-        named.then(|| prefix.matches('/').count())
-    });
-    let Some(segments) = segments else { return path };
-    match path.match_indices('/').nth(segments) {
-        Some((at, _)) => &path[at..],
-        None => path,
-    }
+        let (at, _) = path.match_indices('/').nth(prefix.matches('/').count()).filter(|_| named)?;
+        Some(&path[at..])
+    };
+    std::iter::once(path).chain(PREFIXES.iter().filter_map(without))
 }
 
 /// The answer to a path that has no route.
@@ -233,17 +234,18 @@ mod tests {
     #[test]
     fn a_prefix_that_names_a_model_is_told_from_what_follows() {
         for (path, expected) in [
-            ("/v2/models/a", "/v2/models/a"),
-            ("/model/a/v2", "/v2"),
-            ("/deployment/a/v2/health", "/v2/health"),
-            ("/deployments/a/v2", "/v2"),
-            ("/seldon/ns/a/v2", "/v2"),
-            ("/seldon/ns/a", "/seldon/ns/a"),
-            ("/models/a/v2", "/models/a/v2"),
-            ("/model", "/model"),
-            ("/", "/"),
+            ("/v2/models/a", vec!["/v2/models/a"]),
+            ("/model/a/v2", vec!["/model/a/v2", "/v2"]),
+            ("/deployment/a/v2/health", vec!["/deployment/a/v2/health", "/v2/health"]),
+            ("/deployments/a/v2", vec!["/deployments/a/v2", "/v2"]),
+            ("/seldon/ns/a/v2", vec!["/seldon/ns/a/v2", "/a/v2", "/v2"]),
+            ("/seldon/a/v2", vec!["/seldon/a/v2", "/v2"]),
+            ("/seldon.json", vec!["/seldon.json"]),
+            ("/models/a/v2", vec!["/models/a/v2"]),
+            ("/model", vec!["/model"]),
+            ("/", vec!["/"]),
         ] {
-            assert_eq!(without_prefix(path), expected, "{path}");
+            assert_eq!(rests(path).collect::<Vec<_>>(), expected, "{path}");
         }
     }
 }

@@ -196,6 +196,8 @@ pub(crate) struct Snapshot {
     pub(crate) settings: Arc<DeploymentSettings>,
     /// What is wrong with its `config.yml`.
     pub(crate) config_fault: Option<String>,
+    /// How often feedback came, and the sum of its rewards.
+    pub(crate) feedback: (u64, f64),
 }
 
 impl Deployment {
@@ -301,6 +303,7 @@ impl Deployment {
             used: Some(self.used()).filter(|used| *used > 0),
             settings: self.settings.load_full(),
             config_fault: state.config_fault.clone(),
+            feedback: self.statistics.feedback(),
             loaded,
         }
     }

@@ -64,9 +64,9 @@ async fn predicted(app: &App, id: Option<&str>, request: Request) -> Result<Resp
 
 /// Models can be asked.
 async fn health(State(app): State<Arc<App>>) -> Response {
-    match app.readiness().await {
+    match http::readiness(&app, None).await {
         Ok(()) => http::json(StatusCode::OK, "\n"),
-        Err(reason) => told(StatusCode::SERVICE_UNAVAILABLE, "TEMPORARILY_UNAVAILABLE", reason),
+        Err(reason) => told(StatusCode::SERVICE_UNAVAILABLE, "TEMPORARILY_UNAVAILABLE", &reason),
     }
 }
 

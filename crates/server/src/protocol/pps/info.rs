@@ -38,7 +38,8 @@ pub(super) async fn deployments(State(app): State<Arc<App>>) -> Response {
 
 /// What there is to tell of a deployment whether or not its model is in memory.
 fn describe(repository: &Repository, id: &ModelId, snapshot: &Snapshot) -> Value {
-    let Snapshot { loaded, loading, failure, package, last, used, settings, config_fault, .. } = snapshot;
+    let Snapshot { loaded, loading, failure, package, last, used, settings, config_fault, feedback, .. } =
+        snapshot;
     let state = match (loaded, loading, failure) {
         (Some(_), ..) => "ready",
         (None, true, _) => "loading",
@@ -63,6 +64,9 @@ fn describe(repository: &Repository, id: &ModelId, snapshot: &Snapshot) -> Value
     }
     if let Some(settings) = &settings.association_id_settings {
         facts["associationIdSettings"] = json!({ "columnName": settings.column_name, "allowMissingValues": settings.allow_missing_values });
+    }
+    if let (count @ 1.., reward) = feedback {
+        facts["feedback"] = json!({ "count": count, "reward": reward });
     }
     if let Some(fault) = config_fault {
         facts["warning"] = fault.as_str().into();

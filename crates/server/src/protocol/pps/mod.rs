@@ -17,7 +17,7 @@ use axum::routing::{any, get, post};
 
 use super::{PathId, Protocol, Route};
 use crate::error::ServerError;
-use crate::http::{App, json};
+use crate::http::{App, json, ready};
 pub(super) use answer::{wants_csv, write_cell};
 use columns::Columns;
 use parameters::Parameters;
@@ -42,6 +42,7 @@ fn routes() -> Vec<Route> {
         Route::model("/predictionExplanations", post(not_offered)),
         Route::model("/predictionsUnstructured", post(not_offered)),
         Route::model("/info", get(info::info)),
+        Route::health("/ready", get(ready)),
         // Older commands of the batch client: a project id, then the model's.
         Route::root("/predApi/v1.0/{project}/{id}/predict", post(predictions)),
         Route::root("/predApi/v1.0/{project}/{id}/reasonCodesPredictions", post(not_offered)),

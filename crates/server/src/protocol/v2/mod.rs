@@ -1,7 +1,7 @@
 //! The Open Inference Protocol, version 2, over REST, with Triton's extensions: binary tensors, repository, statistics,
 //! configuration. Routes and handlers; what has to do with tensors stands in the files below and knows no HTTP.
 
-mod datatype;
+pub(super) mod datatype;
 mod describe;
 mod infer;
 mod manage;
@@ -10,7 +10,6 @@ mod request;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::http::StatusCode;
@@ -115,13 +114,7 @@ async fn live() -> Response {
 
 /// Models can be asked.
 async fn server_ready(State(app): State<Arc<App>>, PathId(id): PathId) -> Response {
-    let stopping = app.stopping.load(Ordering::Relaxed);
-    let state = match id {
-        _ if stopping => Err("the server is stopping".to_owned()),
-        Some(id) => app.repository.model(Some(&id)).await.map(|_| ()).map_err(|error| error.to_string()),
-        None => app.repository.readiness().await.map_err(str::to_owned),
-    };
-    match state {
+    match http::readiness(&app, id.as_deref()).await {
         Ok(()) => http::json(StatusCode::OK, "{\"ready\":true,\"live\":true}"),
         Err(reason) => answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": reason, "ready": false })),
     }

@@ -2,19 +2,18 @@
 //! way: JSON values and raw bytes go from the body straight to their columns.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::marker::PhantomData;
 
 use portend_core::shortened;
 use portend_model::frame::{Columns, Frame, Place, Value, array};
 use portend_model::{DataError, Model};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::datatype::Datatype;
 use super::outputs::{OutputTensor, TensorWriter};
 use crate::error::ServerError;
+use crate::protocol::tensor::{AtMost, dimensions};
 
 /// The JSON of a request. What is not known is ignored.
 #[derive(Debug, Deserialize)]
@@ -55,37 +54,6 @@ struct Parameters {
     content_type: Option<String>,
     shared_memory_region: Option<IgnoredAny>,
     classification: Option<IgnoredAny>,
-}
-
-/// A list that is refused while it is read when it has more than `N` items.
-#[derive(Debug)]
-struct AtMost<T, const N: usize>(Vec<T>);
-
-impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for AtMost<T, N> {
-    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        json.deserialize_seq(AtMostVisitor(PhantomData))
-    }
-}
-
-struct AtMostVisitor<T, const N: usize>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>, const N: usize> Visitor<'de> for AtMostVisitor<T, N> {
-    type Value = AtMost<T, N>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a list of at most {N} items")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = list.next_element()? {
-            if items.len() == N {
-                return Err(A::Error::custom(format!("a list has more than {N} items")));
-            }
-            items.push(item);
-        }
-        Ok(AtMost(items))
-    }
 }
 
 /// The content types of MLServer that mean what is done here anyway.
@@ -227,14 +195,6 @@ impl<'b> Input<'b> {
         }
         Ok(Tensor { name: self.name.clone(), datatype, rows, width, data })
     }
-}
-
-/// Rows, and values in each of them.
-fn dimensions(shape: &[u64]) -> Option<(usize, usize)> {
-    let (rows, others) = shape.split_first()?;
-    let width = others.iter().try_fold(1_u64, |product, size| product.checked_mul(*size))?;
-    rows.checked_mul(width)?;
-    Some((usize::try_from(*rows).ok()?, usize::try_from(width).ok()?))
 }
 
 /// The next bytes behind the JSON.
