@@ -55,6 +55,17 @@ impl App {
         self.repository.preload()
     }
 
+    /// Whether requests should be sent here, for the model called `id` or for any; else why not.
+    pub(crate) async fn readiness(&self, id: Option<&str>) -> Result<(), String> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err("the server is stopping".to_owned());
+        }
+        match id {
+            Some(id) => self.repository.model(Some(id)).await.map(|_| ()).map_err(|error| error.to_string()),
+            None => self.repository.readiness().await.map_err(str::to_owned),
+        }
+    }
+
     /// With a path that the operator named as the route that it leads to: it may be any, also that of another route.
     fn with_known_path(&self, mut request: Request<Body>) -> Request<Body> {
         let route = protocol::vertex::named_route(&self.config.vertex, request.uri().path());
@@ -186,16 +197,11 @@ fn with_plain_path(mut request: Request<Body>) -> Request<Body> {
 
 /// The process is alive; on SageMaker: models can be asked for predictions.
 async fn ping(State(app): State<Arc<App>>) -> Response {
-    let state = if app.config.ping_is_readiness { readiness(&app, None).await } else { Ok(()) };
-    told(state, "{\"response\":\"pong\"}")
+    let state = if app.config.ping_is_readiness { app.readiness(None).await } else { Ok(()) };
+    readiness(state, "{\"response\":\"pong\"}")
 }
 
-/// Models can be asked for predictions; under a prefix the one.
-pub(crate) async fn ready(State(app): State<Arc<App>>, PathId(id): PathId) -> Response {
-    told(readiness(&app, id.as_deref()).await, "{\"ready\":true}")
-}
-
-fn told(state: Result<(), String>, good: &'static str) -> Response {
+fn readiness(state: Result<(), String>, good: &'static str) -> Response {
     match state {
         Ok(()) => json(StatusCode::OK, good),
         Err(reason) => {
@@ -205,15 +211,9 @@ fn told(state: Result<(), String>, good: &'static str) -> Response {
     }
 }
 
-/// Whether requests should be sent here, for the model called `id` or for any.
-pub(crate) async fn readiness(app: &App, id: Option<&str>) -> Result<(), String> {
-    if app.stopping.load(Ordering::Relaxed) {
-        return Err("the server is stopping".to_owned());
-    }
-    match id {
-        Some(id) => app.repository.model(Some(id)).await.map(|_| ()).map_err(|error| error.to_string()),
-        None => app.repository.readiness().await.map_err(str::to_owned),
-    }
+/// Models can be asked for predictions; under a prefix the one.
+pub(crate) async fn ready(State(app): State<Arc<App>>, PathId(id): PathId) -> Response {
+    readiness(app.readiness(id.as_deref()).await, "{\"ready\":true}")
 }
 
 /// A JSON response.

@@ -1,5 +1,5 @@
 //! The one table of what can be set: parsing, `--help`, `--print-config` and the reference page come from it. The
-//! variables of monitoring stand in `monitoring.rs`.
+//! variables of monitoring stand in `monitoring.rs`, what platforms set in `platforms.rs`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

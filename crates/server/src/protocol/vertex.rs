@@ -45,7 +45,7 @@ async fn predict(State(app): State<Arc<App>>, PathId(id): PathId, request: Reque
 
 /// Models can be asked.
 async fn health(State(app): State<Arc<App>>) -> Response {
-    match http::readiness(&app, None).await {
+    match app.readiness(None).await {
         Ok(()) => http::json(StatusCode::OK, "{}"),
         Err(reason) => http::json(StatusCode::SERVICE_UNAVAILABLE, json!({ "error": reason }).to_string()),
     }

@@ -64,7 +64,7 @@ async fn predicted(app: &App, id: Option<&str>, request: Request) -> Result<Resp
 
 /// Models can be asked.
 async fn health(State(app): State<Arc<App>>) -> Response {
-    match http::readiness(&app, None).await {
+    match app.readiness(None).await {
         Ok(()) => http::json(StatusCode::OK, "\n"),
         Err(reason) => told(StatusCode::SERVICE_UNAVAILABLE, "TEMPORARILY_UNAVAILABLE", &reason),
     }

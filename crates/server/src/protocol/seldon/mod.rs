@@ -165,7 +165,7 @@ impl UnitPath {
 
 impl Call {
     async fn answer(self, app: &App, path: &UnitPath, request: Request) -> Result<Response, ServerError> {
-        let is_ready = || http::readiness(app, path.prefix.as_deref());
+        let is_ready = || app.readiness(path.prefix.as_deref());
         match self {
             Self::Predict => predict(app, &path.find(app).await?, request).await,
             Self::Transform => {

@@ -114,7 +114,7 @@ async fn live() -> Response {
 
 /// Models can be asked.
 async fn server_ready(State(app): State<Arc<App>>, PathId(id): PathId) -> Response {
-    match http::readiness(&app, id.as_deref()).await {
+    match app.readiness(id.as_deref()).await {
         Ok(()) => http::json(StatusCode::OK, "{\"ready\":true,\"live\":true}"),
         Err(reason) => answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": reason, "ready": false })),
     }
