@@ -15,12 +15,15 @@ const UNIT: usize = 1 << 10;
 #[derive(Debug)]
 pub(crate) struct Admission {
     bodies: Arc<Semaphore>,
+    bodies_units: usize,
     answers: Arc<Semaphore>,
     /// Bytes a second that a body must arrive with, and an answer be taken with.
     pub(crate) rate: usize,
     permits: Arc<Semaphore>,
+    workers: usize,
     /// One for each permit, and one for each place in the queue.
     places: Arc<Semaphore>,
+    queue: usize,
 }
 
 /// Leave to score.
@@ -29,6 +32,19 @@ pub(crate) struct Permit {
     // given back in this order: whoever has a place then finds as many permits as there should be
     _permit: Option<OwnedSemaphorePermit>,
     _place: OwnedSemaphorePermit,
+}
+
+/// What is held of the gates, and what they let through at most; bodies and answers in bytes.
+#[derive(Debug)]
+pub(crate) struct Gauges {
+    pub(crate) workers: usize,
+    pub(crate) busy: usize,
+    pub(crate) waiting: usize,
+    pub(crate) queue: usize,
+    pub(crate) bodies: usize,
+    pub(crate) bodies_limit: usize,
+    pub(crate) answers: usize,
+    pub(crate) answers_limit: usize,
 }
 
 /// Room in the budget of bodies or answers, given back when it is dropped.
@@ -50,14 +66,33 @@ const SMALL_ANSWER: usize = 64 << 10;
 
 impl Admission {
     pub(crate) fn new(config: &Config) -> Self {
+        let bodies_units = (config.bodies_limit / UNIT).clamp(1, u32::MAX as usize);
         Self {
-            bodies: Arc::new(Semaphore::new((config.bodies_limit / UNIT).clamp(1, u32::MAX as usize))),
+            bodies: Arc::new(Semaphore::new(bodies_units)),
+            bodies_units,
             answers: Arc::new(Semaphore::new(ANSWERS_LIMIT / UNIT)),
             rate: config.body_rate.max(1),
             permits: Arc::new(Semaphore::new(config.workers)),
-            places: Arc::new(Semaphore::new(
-                config.workers.saturating_add(config.queue).min(Semaphore::MAX_PERMITS),
-            )),
+            workers: config.workers,
+            queue: config.queue,
+            places: Arc::new(Semaphore::new(places(config.workers, config.queue))),
+        }
+    }
+
+    /// How full they are.
+    pub(crate) fn gauges(&self) -> Gauges {
+        let held = |of: &Semaphore, all: usize| all.saturating_sub(of.available_permits());
+        let busy = held(&self.permits, self.workers);
+        let places = held(&self.places, places(self.workers, self.queue));
+        Gauges {
+            workers: self.workers,
+            busy,
+            waiting: places.saturating_sub(busy),
+            queue: self.queue,
+            bodies: held(&self.bodies, self.bodies_units) * UNIT,
+            bodies_limit: self.bodies_units * UNIT,
+            answers: held(&self.answers, ANSWERS_LIMIT / UNIT) * UNIT,
+            answers_limit: ANSWERS_LIMIT,
         }
     }
 
@@ -89,6 +124,11 @@ impl Admission {
     }
 }
 
+/// Places to score and to wait.
+fn places(workers: usize, queue: usize) -> usize {
+    workers.saturating_add(queue).min(Semaphore::MAX_PERMITS)
+}
+
 /// Room for `bytes` out of a budget, at once or not at all.
 fn taken(
     budget: &Arc<Semaphore>,
@@ -117,6 +157,8 @@ mod tests {
         for (workers, queue) in [(1, 0), (1, 1), (2, 0), (4, 3)] {
             let gates = admission(workers, queue);
             let check_full = || {
+                let Gauges { busy, waiting, .. } = gates.gauges();
+                assert_eq!((busy, waiting), (workers, queue));
                 let refused = gates.permit().now_or_never();
                 assert!(matches!(refused, Some(Err(ServerError::Overloaded(_)))), "{workers} {queue}");
             };
@@ -142,6 +184,7 @@ mod tests {
             drop((scoring, queued));
             let free = (gates.permits.available_permits(), gates.places.available_permits());
             assert_eq!(free, (workers, workers + queue));
+            assert_eq!((gates.gauges().busy, gates.gauges().waiting), (0, 0));
         }
     }
 

@@ -13,6 +13,8 @@ pub struct Config {
     pub path: PathBuf,
     /// The model that is meant by requests that name none, where several are served.
     pub default_model: Option<String>,
+    /// Which metrics are told a second time under names of other servers.
+    pub compatible_metrics: CompatibleMetrics,
     /// What the protocols that answer one plain value a row answer for models with classes.
     pub class_predictions: ClassPredictions,
     /// Whether `/ping` tells that models can be asked, as SageMaker means it, and not only that the process is alive.
@@ -61,6 +63,15 @@ pub struct Config {
     pub body_rate: usize,
     /// Requests that may wait for a permit to score; further ones are answered 429.
     pub queue: usize,
+}
+
+/// Other servers whose names of metrics are told as well.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CompatibleMetrics {
+    /// Those of Seldon's executor.
+    pub seldon: bool,
+    /// Those of Triton.
+    pub triton: bool,
 }
 
 /// What an operator says of one deployment.
@@ -171,6 +182,7 @@ impl Config {
         Self {
             path,
             default_model: None,
+            compatible_metrics: CompatibleMetrics::default(),
             class_predictions: ClassPredictions::Probabilities,
             ping_is_readiness: false,
             vertex: VertexRoutes::default(),

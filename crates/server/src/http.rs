@@ -3,12 +3,12 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderValue, Request, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use portend_model::LoadError;
@@ -18,6 +18,8 @@ use crate::access_log::{AccessLog, Entry, method_and_path};
 use crate::admission::Admission;
 use crate::config::Config;
 use crate::error::ServerError;
+use crate::metrics::answers::Codes;
+use crate::metrics::{asked, metrics};
 use crate::protocol::{self, PathId, pps};
 use crate::repository::{Repository, StartError};
 use crate::request_id::{self, RequestId};
@@ -34,6 +36,10 @@ pub struct App {
     pub(crate) log: AccessLog,
     /// True once the server was told to stop.
     pub(crate) stopping: AtomicBool,
+    /// When the server started, by both clocks.
+    pub(crate) started: (Instant, SystemTime),
+    /// All answers.
+    pub(crate) responses: Codes,
     next_id: AtomicU64,
 }
 
@@ -47,7 +53,9 @@ impl App {
         // Ids differ between processes, and count up within one.
         let next_id = AtomicU64::new(RandomState::new().hash_one(std::process::id()) << 20);
         let admission = Admission::new(&config);
-        Ok(Self { config, repository, scorer, admission, log, stopping: AtomicBool::new(false), next_id })
+        let started = (Instant::now(), SystemTime::now());
+        let (stopping, responses) = (AtomicBool::new(false), Codes::default());
+        Ok(Self { config, repository, scorer, admission, log, stopping, started, responses, next_id })
     }
 
     /// Loads the models that are loaded at the start; see [`crate::Server::run`].
@@ -80,6 +88,8 @@ impl App {
 fn routes(app: &Arc<App>) -> Router {
     let (guarded, health) = protocol::routes();
     let guarded = guarded
+        .route("/metrics", get(metrics))
+        .route("/prometheus", get(metrics))
         .fallback(protocol::unknown_route)
         .method_not_allowed_fallback(protocol::unknown_method)
         .with_state(Arc::clone(app));
@@ -114,7 +124,7 @@ impl HttpService {
     }
 
     /// Answers one request. From the outside in: the path is made plain before a route is looked for; time,
-    /// request id and access log cover all that the routes do, errors included.
+    /// request id, metrics and access log cover all that the routes do, errors included.
     pub async fn answer<B>(self, request: Request<B>) -> Response
     where
         B: http_body::Body<Data = bytes::Bytes> + Send + Unpin + 'static,
@@ -125,8 +135,17 @@ impl HttpService {
         let log = &self.app.log;
         let logged = log.is_on().then(|| method_and_path(&request));
         let (request, unread) = unread::watch(request);
+        // what else is asked about a model is no request for predictions
+        let may_predict = request.method() == Method::POST;
+        let mut asked = None;
         let answered = match check_head(&request) {
-            Ok(()) => self.routes.oneshot(self.app.with_known_path(with_plain_path(request))).await,
+            Ok(()) => {
+                let request = self.app.with_known_path(with_plain_path(request));
+                let protocol = if may_predict { protocol::of_path(request.uri().path()) } else { 0 };
+                let (answered, deployment) = asked::noted(self.routes.oneshot(request)).await;
+                asked = deployment.filter(|_| may_predict).map(|deployment| (deployment, protocol));
+                answered
+            }
             Err(_) => self.refused.oneshot(request).await,
         };
         let mut response = answered.unwrap_or_else(|never| match never {});
@@ -136,8 +155,14 @@ impl HttpService {
         }
         let took = started.elapsed();
         stamp(&mut response, took, &request_id);
+        let code = response.status().as_u16();
+        self.app.responses.add(code);
+        if let Some((deployment, protocol)) = asked {
+            let after = started.saturating_duration_since(self.app.started.0);
+            deployment.statistics.answers.add(protocol, code, took, after, &request_id);
+        }
         if let Some(method_and_path) = logged {
-            log.write(Entry { method_and_path, status: response.status().as_u16(), took, request_id });
+            log.write(Entry { method_and_path, status: code, took, request_id });
         }
         response
     }

@@ -12,6 +12,7 @@ mod decimal;
 mod error;
 mod http;
 mod listen;
+mod metrics;
 mod opening;
 mod patience;
 mod protocol;
@@ -25,8 +26,8 @@ mod tls;
 mod unread;
 
 pub use config::{
-    AccessLogFormat, AssociationIdSettings, CacheLimits, ClassPredictions, Config, DeploymentSettings,
-    Secret, TlsConfig, VertexRoutes,
+    AccessLogFormat, AssociationIdSettings, CacheLimits, ClassPredictions, CompatibleMetrics, Config,
+    DeploymentSettings, Secret, TlsConfig, VertexRoutes,
 };
 pub use http::{App, HttpService};
 pub use listen::{End, Server};

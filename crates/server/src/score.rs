@@ -4,7 +4,7 @@
 use std::mem;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::admission::{Admission, Room};
 use crate::error::ServerError;
+use crate::metrics::histogram::Nanoseconds;
 use crate::repository::Ready;
 use crate::statistics::Spent;
 
@@ -188,8 +189,9 @@ impl Scorer {
         exchange: impl Exchange,
     ) -> Result<Answer, ServerError> {
         let start = Instant::now();
-        let scored = self.scored(admission, Arc::clone(&ready.model), exchange, start).await;
         let statistics = &ready.deployment.statistics;
+        statistics.add_use(ready.was_loaded);
+        let scored = self.scored(admission, Arc::clone(&ready.model), exchange, start).await;
         match scored {
             Ok(Scored { answer, rows, spent }) => {
                 statistics.add(rows, start.elapsed(), &spent);
@@ -279,20 +281,6 @@ struct Work<'w, E> {
     row_bytes: Vec<usize>,
     predict: Nanoseconds,
     encode: Nanoseconds,
-}
-
-/// Time that several threads spend.
-#[derive(Debug, Default)]
-struct Nanoseconds(AtomicU64);
-
-impl Nanoseconds {
-    fn add(&self, time: Duration) {
-        self.0.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    fn get(&self) -> Duration {
-        Duration::from_nanos(self.0.load(Ordering::Relaxed))
-    }
 }
 
 impl<E: Encoder> Work<'_, E> {

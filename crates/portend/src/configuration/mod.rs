@@ -8,6 +8,7 @@ mod form;
 mod monitoring;
 #[cfg(test)]
 mod page;
+mod platforms;
 mod print;
 mod settings;
 mod sources;

@@ -1,15 +1,16 @@
 //! The one table of what can be set: parsing, `--help`, `--print-config` and the reference page come from it. The
-//! variables of monitoring stand in `monitoring.rs`.
+//! variables of monitoring stand in `monitoring.rs`, what platforms set in `platforms.rs`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use portend_server::{AccessLogFormat, ClassPredictions, Secret};
+use portend_server::{AccessLogFormat, ClassPredictions, CompatibleMetrics, Secret};
 
 use super::Draft;
 use super::form;
 use super::monitoring;
+use super::platforms;
 use super::values::{FOR_EVER, Kind};
 use crate::package::arguments::Policy;
 
@@ -57,14 +58,15 @@ pub(crate) struct Group {
     pub(crate) settings: &'static [Setting],
 }
 
-pub(crate) const GROUPS: [Group; 9] = [
+pub(crate) const GROUPS: [Group; 10] = [
     Group { heading: "Models", settings: &MODELS },
     Group { heading: "Signatures", settings: &SIGNATURES },
     Group { heading: "Listening", settings: &LISTENING },
-    Group { heading: "Platforms", settings: &PLATFORMS },
+    Group { heading: "Platforms", settings: &platforms::PLATFORMS },
     Group { heading: "HTTPS", settings: &HTTPS },
     Group { heading: "Access", settings: &ACCESS },
     Group { heading: "Limits", settings: &LIMITS },
+    Group { heading: "Metrics", settings: &METRICS },
     Group { heading: "Monitoring", settings: &monitoring::MONITORING },
     Group { heading: "Without effect", settings: &monitoring::WITHOUT_EFFECT },
 ];
@@ -260,41 +262,6 @@ const LISTENING: [Setting; 3] = [
         secret: false,
         sentence: "How each request is told in one line on standard error",
         example: "json",
-    },
-];
-
-const PLATFORMS: [Setting; 3] = [
-    Setting {
-        name: "sagemaker",
-        reach: Reach::Flag("BOOLEAN"),
-        variables: &["PORTEND_SAGEMAKER"],
-        kind: Kind::Boolean(|draft, on| draft.config.ping_is_readiness = on),
-        default: Unset::Follows("true where a variable of SageMaker's is set", |draft| {
-            Some(draft.on_sagemaker.to_string())
-        }),
-        secret: false,
-        sentence: "`/ping` tells that models can be asked, as SageMaker means it, and not only that the process is alive",
-        example: "true",
-    },
-    Setting {
-        name: "vertex-predict-route",
-        reach: Reach::File,
-        variables: &["AIP_PREDICT_ROUTE"],
-        kind: Kind::Text { form: form::ROUTE, set: |draft, path| draft.config.vertex.predict = Some(path) },
-        default: Unset::Nothing,
-        secret: false,
-        sentence: "The path at which Vertex AI asks for predictions, besides `/vertex/predict`",
-        example: "/predict",
-    },
-    Setting {
-        name: "vertex-health-route",
-        reach: Reach::File,
-        variables: &["AIP_HEALTH_ROUTE"],
-        kind: Kind::Text { form: form::ROUTE, set: |draft, path| draft.config.vertex.health = Some(path) },
-        default: Unset::Nothing,
-        secret: false,
-        sentence: "The path at which Vertex AI asks for health, besides `/vertex/health`; it needs no token",
-        example: "/health",
     },
 ];
 
@@ -522,6 +489,26 @@ const LIMITS: [Setting; 8] = [
         example: "2m",
     },
 ];
+
+const METRICS: [Setting; 1] = [Setting {
+    name: "compatible-metrics",
+    reach: Reach::Flag("NAMES"),
+    variables: &["PORTEND_COMPATIBLE_METRICS"],
+    kind: Kind::Choice {
+        of: &["off", "seldon", "triton", "all"],
+        set: |draft, names| {
+            draft.config.compatible_metrics = CompatibleMetrics {
+                seldon: matches!(names, "seldon" | "all"),
+                triton: matches!(names, "triton" | "all"),
+            };
+        },
+    },
+    default: Unset::Is("off"),
+    secret: false,
+    sentence: "Tell metrics a second time under the names of Seldon's executor, of Triton, or both, for dashboards that \
+               ask for them",
+    example: "seldon",
+}];
 
 /// Bounded by the table; on a machine whose words are too short, by that.
 fn clamped(number: u64) -> usize {

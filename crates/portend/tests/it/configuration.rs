@@ -93,6 +93,7 @@ fn of_the_data_plane() -> Vec<Row> {
         ("PORTEND_UPLOAD_LIMIT", "512MiB", "upload-limit", json!(512 << 20), Some("-5")),
         ("PORTEND_HEADER_TIMEOUT", "1m", "header-timeout", json!(60), Some("0")),
         ("PORTEND_DRAIN_TIMEOUT", "250ms", "drain-timeout", json!(0.25), Some("2 weeks")),
+        ("PORTEND_COMPATIBLE_METRICS", "triton", "compatible-metrics", json!("triton"), Some("nagios")),
     ]
 }
 

@@ -134,6 +134,17 @@ fn effects() -> Vec<(&'static str, &'static str, &'static str, &'static str, Ask
             json!(false),
         ),
         (
+            "compatible-metrics",
+            "PORTEND_COMPATIBLE_METRICS",
+            "all",
+            ONE,
+            |s| {
+                let text = s.get("/metrics").text().to_owned();
+                json!(["nv_inference_count", "seldon_api_executor_server"].map(|name| text.contains(name)))
+            },
+            json!([true, true]),
+        ),
+        (
             "mlops-deployment-id",
             "MLOPS_DEPLOYMENT_ID",
             "5fc9",

@@ -15,7 +15,8 @@ use crate::error::ServerError;
 use crate::http::App;
 
 /// The contract.
-pub(super) const PROTOCOL: Protocol = Protocol { routes, paths: &["/score"], error_form: error_key };
+pub(super) const PROTOCOL: Protocol =
+    Protocol { name: "azure", routes, paths: &["/score"], error_form: error_key };
 
 fn routes() -> Vec<Route> {
     vec![Route::model("/score", post(score))]

@@ -35,6 +35,8 @@ use crate::score::Answer;
 
 /// A protocol, as the server needs to know it.
 pub(crate) struct Protocol {
+    /// What it is called in metrics.
+    name: &'static str,
     /// Its routes.
     routes: fn() -> Vec<Route>,
     /// What the paths begin with whose errors are told in its form, those of routes that do not exist included.
@@ -65,6 +67,14 @@ const PROTOCOLS: [Protocol; 8] = [
     vertex::PROTOCOL,
     azure::PROTOCOL,
 ];
+
+/// How many there are.
+pub(crate) const COUNT: usize = PROTOCOLS.len();
+
+/// The name of one of them.
+pub(crate) fn name(place: usize) -> &'static str {
+    PROTOCOLS[place].name
+}
 
 /// A route of a protocol.
 pub(crate) struct Route {
@@ -156,25 +166,34 @@ pub(crate) async fn find_model(
 
 /// An error in the form of the protocol that `path` belongs to.
 pub(crate) fn error_response(path: &str, error: &ServerError) -> Response {
-    let is_its = |protocol: &&Protocol| {
-        rests(path).any(|path| {
+    PROTOCOLS[of_path(path)].error_response(error)
+}
+
+/// The place of the protocol that `path` belongs to.
+pub(crate) fn of_path(path: &str) -> usize {
+    let rests = rests(path);
+    let is_its = |protocol: &Protocol| {
+        rests.iter().flatten().any(|path| {
             let begins =
                 |start: &&str| path.strip_prefix(*start).is_some_and(|r| r.is_empty() || r.starts_with('/'));
             protocol.paths.iter().any(begins)
         })
     };
-    PROTOCOLS.iter().find(is_its).unwrap_or(&PROTOCOLS[0]).error_response(error)
+    PROTOCOLS.iter().position(is_its).unwrap_or(0)
 }
 
 /// A path, and without each prefix that it may have.
-fn rests(path: &str) -> impl Iterator<Item = &str> {
-    let without = move |prefix: &&str| {
-        let first = prefix.split("/{").next().unwrap_or_default();
-        let named = path.strip_prefix(first).is_some_and(|rest| rest.starts_with('/'));
-        let (at, _) = path.match_indices('/').nth(prefix.matches('/').count()).filter(|_| named)?;
+fn rests(path: &str) -> [Option<&str>; PREFIXES.len() + 1] {
+    std::array::from_fn(|i| {
+        let Some(prefix) = i.checked_sub(1).map(|i| PREFIXES[i]) else { return Some(path) };
+        // each request for predictions comes by, so nothing is searched: most paths differ in the second character
+        let same = prefix.bytes().zip(path.bytes()).position(|(a, b)| a != b || a == b'{')?;
+        if prefix.as_bytes()[same] != b'{' {
+            return None;
+        }
+        let (at, _) = path.match_indices('/').nth(prefix.matches('/').count())?;
         Some(&path[at..])
-    };
-    std::iter::once(path).chain(PREFIXES.iter().filter_map(without))
+    })
 }
 
 /// The answer to a path that has no route.
@@ -232,6 +251,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_protocol_has_a_name_of_its_own_that_the_reference_of_metrics_knows() {
+        let page = include_str!("../../../../docs/reference/metrics.md");
+        for (place, protocol) in PROTOCOLS.iter().enumerate() {
+            assert!(page.contains(&format!("`{}`: ", protocol.name)), "{}", protocol.name);
+            assert!(PROTOCOLS[..place].iter().all(|other| other.name != protocol.name), "{}", protocol.name);
+        }
+    }
+
+    #[test]
     fn a_prefix_that_names_a_model_is_told_from_what_follows() {
         for (path, expected) in [
             ("/v2/models/a", vec!["/v2/models/a"]),
@@ -245,7 +273,7 @@ mod tests {
             ("/model", vec!["/model"]),
             ("/", vec!["/"]),
         ] {
-            assert_eq!(rests(path).collect::<Vec<_>>(), expected, "{path}");
+            assert_eq!(rests(path).into_iter().flatten().collect::<Vec<_>>(), expected, "{path}");
         }
     }
 }

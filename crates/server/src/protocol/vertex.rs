@@ -16,7 +16,8 @@ use crate::error::ServerError;
 use crate::http::{self, App};
 
 /// The contract.
-pub(super) const PROTOCOL: Protocol = Protocol { routes, paths: &["/vertex"], error_form: error_key };
+pub(super) const PROTOCOL: Protocol =
+    Protocol { name: "vertex", routes, paths: &["/vertex"], error_form: error_key };
 
 /// Where its routes stand; those that the operator names lead to them.
 const PREDICT: &str = "/vertex/predict";

@@ -56,6 +56,7 @@ impl Repository {
         for i in leaving(&held, self.settings.cache) {
             let (deployment, loaded) = &loaded[i];
             deployment.unload();
+            deployment.statistics.evictions.add();
             let rest = held.iter().map(|held| held.memory).sum::<u64>();
             self.log(&format!(
                 "model '{}' left memory: {} of {} loaded, not asked for the longest",

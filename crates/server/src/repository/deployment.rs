@@ -280,6 +280,7 @@ impl Deployment {
 
     /// Takes a model that was loaded into service.
     pub(super) fn install(&self, state: &mut State, loaded: &Arc<Loaded>) {
+        self.statistics.loads.add();
         state.last = Some(loaded.facts.clone());
         self.current.store(Some(Arc::clone(loaded)));
     }

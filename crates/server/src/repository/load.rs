@@ -165,6 +165,7 @@ impl Repository {
             }
             Ok(_) | Err(None) => {}
             Err(Some(failure)) => {
+                deployment.statistics.load_failures.add();
                 state.fail(found, failure);
                 let effect = does_not_load(before.is_some());
                 let ends_the_server = self.single && self.preloading.load(Ordering::Acquire);

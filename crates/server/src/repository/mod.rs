@@ -25,6 +25,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::{CacheLimits, Config, DeploymentSettings};
 use crate::error::ServerError;
+use crate::metrics::asked;
 use crate::tls::TlsError;
 pub(crate) use deployment::{Deployment, Failure, LoadFacts, Loaded, Ready, Snapshot};
 use load::Job;
@@ -233,6 +234,7 @@ impl Repository {
     pub(crate) async fn model(self: &Arc<Self>, id: Option<&str>) -> Result<Ready, ServerError> {
         let (id, now) = (self.meant(id), self.clock.now());
         if let Some(ready) = self.at_hand(id, now) {
+            asked::note(&ready.deployment);
             return Ok(ready);
         }
         Box::pin(self.prepared(id, now)).await
@@ -253,6 +255,7 @@ impl Repository {
     /// After a look at the disk and a load, where these are due.
     async fn prepared(self: &Arc<Self>, id: Option<&str>, now: u64) -> Result<Ready, ServerError> {
         let deployment = self.find(id, now).await?;
+        asked::note(&deployment);
         if let Some(ready) = deployment.serve(now) {
             return Ok(ready);
         }

@@ -21,8 +21,12 @@ use crate::http::{self, App};
 use request::Invocation;
 
 /// The scoring server.
-pub(super) const PROTOCOL: Protocol =
-    Protocol { routes, paths: &["/invocations", "/health", "/version", "/models"], error_form: error };
+pub(super) const PROTOCOL: Protocol = Protocol {
+    name: "mlflow",
+    routes,
+    paths: &["/invocations", "/health", "/version", "/models"],
+    error_form: error,
+};
 
 /// The release of MLflow whose protocol this is: clients compare it with their own.
 const MLFLOW_VERSION: &str = "3.17.2";

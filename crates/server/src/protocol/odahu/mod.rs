@@ -21,7 +21,7 @@ use request::Matrix;
 
 /// The model server.
 pub(super) const PROTOCOL: Protocol =
-    Protocol { routes, paths: &["/api/model", "/healthcheck"], error_form: message };
+    Protocol { name: "odahu", routes, paths: &["/api/model", "/healthcheck"], error_form: message };
 
 const MODEL_NAME: HeaderName = HeaderName::from_static("model-name");
 const MODEL_VERSION: HeaderName = HeaderName::from_static("model-version");

@@ -31,7 +31,7 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-datarobot-r
 const CACHE_HIT: HeaderName = HeaderName::from_static("x-datarobot-model-cache-hit");
 
 /// The prediction API.
-pub(super) const PROTOCOL: Protocol = Protocol { routes, paths: &[], error_form: message };
+pub(super) const PROTOCOL: Protocol = Protocol { name: "pps", routes, paths: &[], error_form: message };
 
 /// What clients put before the routes, besides nothing.
 const PREFIXES: [&str; 2] = ["/predApi/v1.0", "/api/v2"];

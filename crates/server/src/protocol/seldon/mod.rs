@@ -33,7 +33,8 @@ use identity::Identity;
 use unit::Unit;
 
 /// The protocol.
-pub(super) const PROTOCOL: Protocol = Protocol { routes, paths: &PATHS, error_form: envelope };
+pub(super) const PROTOCOL: Protocol =
+    Protocol { name: "seldon", routes, paths: &PATHS, error_form: envelope };
 
 /// Its paths, but for `/ready`, which others share.
 const PATHS: [&str; 13] = [

@@ -23,7 +23,7 @@ use crate::http::{self, App};
 use request::{Call, Verb};
 
 /// The protocol.
-pub(super) const PROTOCOL: Protocol = Protocol { routes, paths: &["/v1"], error_form: error_key };
+pub(super) const PROTOCOL: Protocol = Protocol { name: "v1", routes, paths: &["/v1"], error_form: error_key };
 
 fn routes() -> Vec<Route> {
     vec![

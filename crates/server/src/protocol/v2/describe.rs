@@ -1,6 +1,7 @@
 //! What is told of server and models: metadata, configuration, statistics.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -15,7 +16,7 @@ use super::{ModelPath, PROTOCOL, answer, version};
 use crate::http::App;
 use crate::protocol::PathId;
 use crate::repository::{Deployment, LoadFacts, Snapshot};
-use crate::statistics::{Statistics, Total};
+use crate::statistics::Statistics;
 
 /// The extensions of the protocol that are offered.
 const EXTENSIONS: [&str; 5] = [
@@ -132,8 +133,8 @@ fn configuration(name: &str, model: &Model) -> Value {
 }
 
 fn model_statistics(name: &str, deployment: &Deployment, snapshot: &Snapshot) -> Value {
-    let Statistics { success, failure, queue, decode, predict, encode, .. } = &deployment.statistics;
-    let none = json!({ "count": 0, "ns": 0 });
+    let Statistics { success, failure, queue, decode, predict, encode, rows, .. } = &deployment.statistics;
+    let all = success.count();
     let version = snapshot.loaded.as_ref().map_or("", |loaded| version(&loaded.model));
     let memory: Vec<Value> = snapshot
         .last
@@ -145,17 +146,17 @@ fn model_statistics(name: &str, deployment: &Deployment, snapshot: &Snapshot) ->
         "name": name,
         "version": version,
         "last_inference": deployment.statistics.last(),
-        "inference_count": deployment.statistics.rows(),
-        "execution_count": success.count(),
+        "inference_count": rows.sum(),
+        "execution_count": all,
         "inference_stats": {
-            "success": duration(success),
-            "fail": duration(failure),
-            "queue": duration(queue),
-            "compute_input": duration(decode),
-            "compute_infer": duration(predict),
-            "compute_output": duration(encode),
-            "cache_hit": none,
-            "cache_miss": none,
+            "success": duration(all, success.time()),
+            "fail": duration(failure.count(), failure.time()),
+            "queue": duration(all, Duration::from_nanos(queue.sum())),
+            "compute_input": duration(all, decode.get()),
+            "compute_infer": duration(all, predict.get()),
+            "compute_output": duration(all, encode.get()),
+            "cache_hit": duration(0, Duration::ZERO),
+            "cache_miss": duration(0, Duration::ZERO),
         },
         "response_stats": {},
         "batch_stats": [],
@@ -163,6 +164,6 @@ fn model_statistics(name: &str, deployment: &Deployment, snapshot: &Snapshot) ->
     })
 }
 
-fn duration(total: &Total) -> Value {
-    json!({ "count": total.count(), "ns": total.nanoseconds() })
+fn duration(count: u64, time: Duration) -> Value {
+    json!({ "count": count, "ns": u64::try_from(time.as_nanos()).unwrap_or(u64::MAX) })
 }

@@ -27,7 +27,7 @@ use crate::repository::Ready;
 use infer::{Called, InferExchange};
 
 /// The protocol.
-pub(super) const PROTOCOL: Protocol = Protocol { routes, paths: &["/v2"], error_form: error };
+pub(super) const PROTOCOL: Protocol = Protocol { name: "v2", routes, paths: &["/v2"], error_form: error };
 
 fn routes() -> Vec<Route> {
     let mut routes = vec![

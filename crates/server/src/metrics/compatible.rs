@@ -1,0 +1,143 @@
+//! The same figures under the names that dashboards of Seldon Core and Triton ask for, where the operator wants them.
+//! Models in memory are told, as those servers do; the others have no version.
+
+use super::histogram::Counts;
+use super::models::{SECOND, Seen};
+use super::text::{Kind, Text};
+use crate::config::CompatibleMetrics;
+use crate::statistics::Statistics;
+
+/// Writes the names that are wanted.
+pub(super) fn write(text: &mut Text, wanted: CompatibleMetrics, models: &[Seen<'_>]) {
+    let loaded: Vec<_> = models
+        .iter()
+        .filter_map(|seen| {
+            let model = &seen.snapshot.loaded.as_ref()?.model;
+            Some((seen, if model.version.is_empty() { "1" } else { model.version.as_str() }))
+        })
+        .collect();
+    if wanted.seldon {
+        seldon(text, &loaded);
+    }
+    if wanted.triton {
+        triton(text, &loaded);
+    }
+}
+
+/// The bounds of Seldon's executor, in nanoseconds.
+const EXECUTOR: [u64; 14] = [
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    75_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    750_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+    7_500_000_000,
+    10_000_000_000,
+];
+
+/// The pairs of the executor: its own side, and the model's side, between which there is no hop here.
+const PAIRS: [(&str, &str, bool); 2] = [
+    (
+        "seldon_api_executor_server_requests_seconds",
+        "seldon_api_executor_server_requests_seconds_summary",
+        false,
+    ),
+    (
+        "seldon_api_executor_client_requests_seconds",
+        "seldon_api_executor_client_requests_seconds_summary",
+        true,
+    ),
+];
+
+fn seldon(text: &mut Text, loaded: &[(&Seen<'_>, &str)]) {
+    for (histogram, summary, of_model) in PAIRS {
+        text.family(Kind::Histogram, histogram, "Requests for predictions, as Seldon's executor tells them.");
+        each_answer(loaded, of_model, |labels, counts| {
+            let up_to = counts.up_to.iter().filter(|(bound, _)| EXECUTOR.contains(bound)).copied().collect();
+            text.histogram(labels, &Counts { up_to, ..*counts }, SECOND, &[]);
+        });
+        text.family(Kind::Summary, summary, "The same without bounds.");
+        each_answer(loaded, of_model, |labels, counts| {
+            text.summary(labels, counts.count, std::time::Duration::from_nanos(counts.sum));
+        });
+    }
+}
+
+fn each_answer(
+    loaded: &[(&Seen<'_>, &str)],
+    of_model: bool,
+    mut write: impl FnMut(&[(&str, &str)], &Counts),
+) {
+    for (seen, version) in loaded {
+        // a code is one series here, whatever the protocol
+        let mut codes: Vec<(&str, Counts)> = Vec::new();
+        for (_, code, counts, _) in &seen.answers {
+            match codes.iter_mut().find(|(known, _)| known == code) {
+                Some((_, all)) => all.add(counts),
+                None => codes.push((code, counts.clone())),
+            }
+        }
+        for (code, counts) in codes {
+            let mut labels = vec![
+                ("deployment_name", seen.id),
+                ("predictor_name", "default"),
+                ("predictor_version", *version),
+                ("service", "predictions"),
+                ("method", "post"),
+                ("code", code),
+            ];
+            if of_model {
+                labels.extend([("model_name", seen.id), ("model_image", ""), ("model_version", version)]);
+            }
+            write(&labels, &counts);
+        }
+    }
+}
+
+/// A figure of Triton, of which some are microseconds.
+type Figure = fn(&Statistics) -> u64;
+
+const TRITON: [(&str, &str, Figure); 9] = [
+    ("nv_inference_request_success", "Requests that were answered.", |s| s.success.count()),
+    ("nv_inference_request_failure", "Requests that failed.", |s| s.failure.count()),
+    ("nv_inference_count", "Rows that were predicted.", |s| s.rows.sum()),
+    ("nv_inference_exec_count", "Runs of the model.", |s| s.success.count()),
+    ("nv_inference_request_duration_us", "Time of answered requests.", |s| micros(s.success.time())),
+    ("nv_inference_queue_duration_us", "Time that they waited.", |s| s.queue.sum() / 1000),
+    ("nv_inference_compute_input_duration_us", "Time that was spent decoding.", |s| micros(s.decode.get())),
+    ("nv_inference_compute_infer_duration_us", "Time that was spent in the model.", |s| {
+        micros(s.predict.get())
+    }),
+    ("nv_inference_compute_output_duration_us", "Time that was spent encoding.", |s| micros(s.encode.get())),
+];
+
+fn micros(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn triton(text: &mut Text, loaded: &[(&Seen<'_>, &str)]) {
+    for (name, help, figure) in TRITON {
+        text.family(Kind::Counter, name, help);
+        for (seen, version) in loaded {
+            text.count(&[("model", seen.id), ("version", version)], figure(seen.statistics));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::histogram::TIMES;
+
+    #[test]
+    fn the_bounds_of_the_executor_are_among_ours() {
+        assert!(EXECUTOR.iter().all(|bound| TIMES.contains(bound)));
+    }
+}
