@@ -8,8 +8,8 @@ use axum::response::Response;
 use axum::routing::post;
 use portend_model::Model;
 
-use super::rows::{Answered, Around, Asked, Contract, Object, RowsAnswer, Table, answered, error_key};
-use super::{PathId, Protocol, Route};
+use super::rows::{Answered, Around, Asked, Contract, Object, RowsAnswer, Table, answered};
+use super::{PathId, Protocol, Route, error_key};
 use crate::config::ClassPredictions;
 use crate::error::ServerError;
 use crate::http::App;

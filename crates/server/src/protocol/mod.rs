@@ -21,7 +21,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::MethodRouter;
 use http_body::{Frame, SizeHint};
@@ -29,7 +29,7 @@ use portend_core::shortened;
 
 use crate::admission::Room;
 use crate::error::ServerError;
-use crate::http::App;
+use crate::http::{self, App};
 use crate::repository::Ready;
 use crate::score::Answer;
 
@@ -194,6 +194,15 @@ fn rests(path: &str) -> [Option<&str>; PREFIXES.len() + 1] {
         let (at, _) = path.match_indices('/').nth(prefix.matches('/').count())?;
         Some(&path[at..])
     })
+}
+
+/// `{"error": …}`, the form of several protocols. What is wrong with rows is always 400.
+fn error_key(error: &ServerError) -> Response {
+    let status = match error.status() {
+        StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
+        status => status,
+    };
+    http::json(status, serde_json::json!({ "error": error.to_string() }).to_string())
 }
 
 /// The answer to a path that has no route.

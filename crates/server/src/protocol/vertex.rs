@@ -9,8 +9,8 @@ use axum::routing::{get, post};
 use portend_model::Model;
 use serde_json::json;
 
-use super::rows::{Answered, Around, Asked, Contract, Object, RowsAnswer, Table, answered, error_key};
-use super::{PathId, Protocol, Route};
+use super::rows::{Answered, Around, Asked, Contract, Object, RowsAnswer, Table, answered};
+use super::{PathId, Protocol, Route, error_key};
 use crate::config::{ClassPredictions, VertexRoutes};
 use crate::error::ServerError;
 use crate::http::{self, App};

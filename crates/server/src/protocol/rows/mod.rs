@@ -12,11 +12,9 @@ pub(crate) use exchange::{Contract, Mark, answered};
 pub(crate) use object::Object;
 pub(crate) use table::{HeaderLine, Table};
 
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::Response;
+use axum::http::{HeaderMap, header};
 
 use crate::error::ServerError;
-use crate::http;
 
 /// What a body asks for.
 pub(crate) struct Asked<'b> {
@@ -28,15 +26,6 @@ pub(crate) struct Asked<'b> {
 
 fn bad(reason: impl Into<String>) -> ServerError {
     ServerError::BadBody(reason.into())
-}
-
-/// `{"error": …}`. What is wrong with rows is always 400.
-pub(crate) fn error_key(error: &ServerError) -> Response {
-    let status = match error.status() {
-        StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
-        status => status,
-    };
-    http::json(status, serde_json::json!({ "error": error.to_string() }).to_string())
 }
 
 /// The media type that a header names, in lower case, and its parameters.

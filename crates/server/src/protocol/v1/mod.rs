@@ -15,9 +15,9 @@ use axum::routing::{any, get, post};
 use portend_core::shortened;
 use serde_json::{Value, json};
 
-use super::rows::{answered, error_key};
+use super::rows::answered;
 use super::v2::ModelPath;
-use super::{PathId, Protocol, Route, unknown_route};
+use super::{PathId, Protocol, Route, error_key, unknown_route};
 use crate::error::ServerError;
 use crate::http::{self, App};
 use request::{Call, Verb};

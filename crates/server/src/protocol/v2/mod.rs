@@ -20,14 +20,14 @@ use portend_core::shortened;
 use portend_model::Model;
 use serde_json::{Value, json};
 
-use super::{PathId, Protocol, Route, find_model};
+use super::{PathId, Protocol, Route, error_key, find_model};
 use crate::error::ServerError;
 use crate::http::{self, App};
 use crate::repository::Ready;
 use infer::{Called, InferExchange};
 
-/// The protocol.
-pub(super) const PROTOCOL: Protocol = Protocol { name: "v2", routes, paths: &["/v2"], error_form: error };
+/// The protocol. Its clients take a body without an `error` for a failure of their own.
+pub(super) const PROTOCOL: Protocol = Protocol { name: "v2", routes, paths: &["/v2"], error_form: error_key };
 
 fn routes() -> Vec<Route> {
     let mut routes = vec![
@@ -137,13 +137,4 @@ async fn shared_memory() -> Response {
 
 fn answer(status: StatusCode, body: &Value) -> Response {
     http::json(status, body.to_string())
-}
-
-/// `{"error": …}`: clients take any other body for a failure of their own. What is wrong with rows is always 400.
-fn error(error: &ServerError) -> Response {
-    let status = match error.status() {
-        StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
-        status => status,
-    };
-    answer(status, &json!({ "error": error.to_string() }))
 }
