@@ -6,6 +6,7 @@ mod azure;
 mod mlflow;
 mod odahu;
 pub(crate) mod pps;
+mod python_json;
 mod rows;
 mod seldon;
 mod tensor;
