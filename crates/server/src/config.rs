@@ -25,6 +25,8 @@ pub struct Config {
     pub host: String,
     /// The port to listen on; 0 takes a free one.
     pub port: u16,
+    /// A port for gRPC alone, which `port` speaks as well.
+    pub grpc_port: GrpcPort,
     /// How many requests may score at once, and how many threads score; one or more.
     pub workers: usize,
     /// The target's name for model files that come without a manifest.
@@ -33,6 +35,8 @@ pub struct Config {
     pub trust: Trust,
     /// The largest request body in bytes, before and after decompression.
     pub body_limit: usize,
+    /// The largest answer to a call of gRPC, in bytes.
+    pub grpc_answer_limit: usize,
     /// How long a client may take to send a request's headers.
     pub header_timeout: Duration,
     /// How long running requests may take to end once the server is told to stop.
@@ -63,6 +67,17 @@ pub struct Config {
     pub body_rate: usize,
     /// Requests that may wait for a permit to score; further ones are answered 429.
     pub queue: usize,
+}
+
+/// A port for gRPC alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GrpcPort {
+    /// None.
+    Off,
+    /// This one, unless somebody else has it.
+    IfFree(u16),
+    /// This one; without it the server does not start.
+    Wanted(u16),
 }
 
 /// Other servers whose names of metrics are told as well.
@@ -188,10 +203,12 @@ impl Config {
             vertex: VertexRoutes::default(),
             host: "127.0.0.1".to_owned(),
             port: 8080,
+            grpc_port: GrpcPort::IfFree(8001),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             target: "target".to_owned(),
             trust: Trust::default(),
             body_limit: 50 << 20,
+            grpc_answer_limit: 512 << 20,
             header_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),
             access_log: AccessLogFormat::Text,

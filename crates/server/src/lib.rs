@@ -8,6 +8,7 @@ mod access_log;
 mod admission;
 mod body;
 mod config;
+mod connection;
 mod decimal;
 mod error;
 mod http;
@@ -21,13 +22,14 @@ mod request_id;
 mod score;
 mod stall;
 mod statistics;
+mod taking;
 mod tally;
 mod tls;
 mod unread;
 
 pub use config::{
     AccessLogFormat, AssociationIdSettings, CacheLimits, ClassPredictions, CompatibleMetrics, Config,
-    DeploymentSettings, Secret, TlsConfig, VertexRoutes,
+    DeploymentSettings, GrpcPort, Secret, TlsConfig, VertexRoutes,
 };
 pub use http::{App, HttpService};
 pub use listen::{End, Server};
