@@ -59,7 +59,7 @@ impl Protocol {
 }
 
 /// All of them. The first one's form of an error is taken where no path says which.
-const PROTOCOLS: [Protocol; 10] = [
+const PROTOCOLS: [Protocol; 11] = [
     pps::PROTOCOL,
     v2::PROTOCOL,
     seldon::PROTOCOL,
@@ -69,6 +69,7 @@ const PROTOCOLS: [Protocol; 10] = [
     vertex::PROTOCOL,
     azure::PROTOCOL,
     v2::grpc::PROTOCOL,
+    seldon::grpc::PROTOCOL,
     grpc::PROTOCOL,
 ];
 
@@ -119,7 +120,7 @@ impl Route {
         Self { place: Place::RootHealth, path: path.into(), methods }
     }
 
-    /// A call of gRPC: it names its model, if it means one, in its message.
+    /// A call of gRPC: it names its model, if it means one, in its message or beside it.
     pub(crate) fn call(path: impl Into<Cow<'static, str>>, methods: MethodRouter<Arc<App>>) -> Self {
         Self { place: Place::Call, path: path.into(), methods }
     }

@@ -9,6 +9,7 @@ pub(crate) mod incoming;
 pub(crate) mod message;
 mod reflection;
 pub(crate) mod status;
+pub(crate) mod wire;
 
 use std::convert::Infallible;
 
