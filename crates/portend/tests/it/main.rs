@@ -17,6 +17,8 @@ mod dashboard;
 mod documents;
 mod effects;
 mod grpc;
+mod grpc_connection;
+mod grpc_refusals;
 mod https;
 mod image_build;
 mod image_registry;
