@@ -71,8 +71,11 @@ fn seldon(text: &mut Text, loaded: &[(&Seen<'_>, &str)]) {
     feedback(text, loaded);
 }
 
+/// A number of a deployment.
+type Number = fn(&Statistics) -> f64;
+
 /// What Seldon's wrapper tells of feedback. Rewards may be negative, so that their sum is no counter.
-const FEEDBACK: [(Kind, &str, &str, fn(&Statistics) -> f64); 2] = [
+const FEEDBACK: [(Kind, &str, &str, Number); 2] = [
     (
         Kind::Counter,
         "seldon_api_model_feedback_total",

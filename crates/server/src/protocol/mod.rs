@@ -7,6 +7,7 @@ pub(crate) mod grpc;
 mod mlflow;
 mod odahu;
 pub(crate) mod pps;
+mod python_json;
 mod rows;
 mod seldon;
 mod tensor;
