@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 
-use crate::call::{Caller, double, field, integer, varint};
+use crate::grpc_connection::{Caller, framed};
+use crate::protobuf::{double, field, integer, varint};
 use crate::repository;
 use crate::running_server::RunningServer;
 use crate::seldon::{JSON, NAMES, PREDICT, ROWS, good};
@@ -106,10 +107,9 @@ fn every_payload_gets_the_numbers_of_rest_in_its_own_encoding() {
     let numeric = expected(&server, &good().replace(ROWS, &unquoted));
     let mut check = |what: &str, message: Vec<u8>, number: u64, rows: &[Vec<f64>]| {
         for call in [CALL, "/seldon.protos.Model/Predict"] {
-            let ended = caller.call(call, &[FRAUD], &message);
-            assert_eq!((ended.code, &*ended.text), (0, ""), "{what}");
-            assert_eq!(ended.message, answer(rows, number), "{what}");
-            assert_eq!(ended.headers["seldon-puid"].len(), 36);
+            let ended = caller.call(call, &[FRAUD], &framed(&message));
+            assert_eq!((ended.code, &*ended.text), (Some(0), ""), "{what}");
+            assert_eq!(ended.messages, [answer(rows, number)], "{what}");
         }
     };
     check("ndarray", ndarray(ROWS), 3, &texts);
@@ -175,24 +175,20 @@ struct Case {
     path: &'static str,
     metadata: &'static [(&'static str, &'static str)],
     body: Vec<u8>,
-    code: u16,
+    code: u32,
     text: String,
 }
 
-const INVALID_ARGUMENT: u16 = 3;
-const NOT_FOUND: u16 = 5;
-const UNIMPLEMENTED: u16 = 12;
-
-fn prefixed(message: &[u8]) -> Vec<u8> {
-    [&[0], &u32::try_from(message.len()).unwrap().to_be_bytes()[..], message].concat()
-}
+const INVALID_ARGUMENT: u32 = 3;
+const NOT_FOUND: u32 = 5;
+const UNIMPLEMENTED: u32 = 12;
 
 fn case(message: impl AsRef<[u8]>, text: impl Into<String>) -> Case {
-    let body = prefixed(message.as_ref());
+    let body = framed(message.as_ref());
     Case { path: CALL, metadata: &[FRAUD], body, code: INVALID_ARGUMENT, text: text.into() }
 }
 
-fn routed(path: &'static str, message: impl AsRef<[u8]>, code: u16, text: &str) -> Case {
+fn routed(path: &'static str, message: impl AsRef<[u8]>, code: u32, text: &str) -> Case {
     Case { path, code, ..case(message, text) }
 }
 
@@ -320,7 +316,7 @@ fn bad_calls() -> Vec<Case> {
         ),
         Case { body: Vec::new(), ..case("", "the call has no message, which begins with 5 bytes") },
         Case {
-            body: prefixed(&message)[..20].to_vec(),
+            body: framed(&message)[..20].to_vec(),
             ..case("", {
                 format!("the message's prefix says that it has {} bytes, and 15 follow", message.len())
             })
@@ -332,22 +328,22 @@ fn bad_calls() -> Vec<Case> {
 fn bad_calls_are_refused_and_leave_the_server_as_it_was() {
     let server = RunningServer::serve(&repository("examples/demo"));
     let mut caller = Caller::open(server.address);
-    let before = caller.call(CALL, &[FRAUD], &ndarray(ROWS));
-    assert_eq!(before.code, 0, "{}", before.text);
+    let before = caller.call(CALL, &[FRAUD], &framed(&ndarray(ROWS)));
+    assert_eq!((before.code, before.messages.len()), (Some(0), 1), "{}", before.text);
     let cases: Vec<Case> = [bad_messages(), bad_arrays(), bad_calls()].into_iter().flatten().collect();
     assert!(cases.len() >= 50);
     let mut wrong = String::new();
     for Case { path, metadata, body, code, text } in cases {
         let start = body[..body.len().min(40)].to_vec();
-        let ended = caller.send(path, metadata, body);
-        if (ended.code, &ended.text) != (code, &text) {
+        let ended = caller.call(path, metadata, &body);
+        if (ended.code, &ended.text) != (Some(code), &text) {
             wrong += &format!(
-                "{path} {start:?}\n   expected {code} {text}\n   found    {} {}\n",
+                "{path} {start:?}\n   expected {code} {text}\n   found    {:?} {}\n",
                 ended.code, ended.text
             );
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
-    assert_eq!(caller.call(CALL, &[FRAUD], &ndarray(ROWS)).message, before.message);
+    assert_eq!(caller.call(CALL, &[FRAUD], &framed(&ndarray(ROWS))), before);
     server.stop();
 }
