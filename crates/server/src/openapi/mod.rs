@@ -17,7 +17,7 @@ use crate::error::Cause;
 use crate::protocol::{self, Operation, Route};
 use errors::Errors;
 pub(crate) use page::page;
-pub(crate) use served::{answer, routes};
+pub(crate) use served::{answer, is_doc, routes};
 pub(crate) use subject::Subject;
 
 /// The document of a server's routes, for any model or as this one answers under the root, as JSON text.
@@ -151,6 +151,7 @@ impl Document<'_> {
     fn routes(&self) -> Vec<(Option<usize>, Route)> {
         let mut routes = protocol::all_routes();
         routes.retain(|(place, route)| match self.reach {
+            _ if route.is_call() => false,
             Reach::Server(_) => true,
             Reach::Model => route.is_about_a_model(),
             Reach::Protocol(only, _) => *place == Some(only),

@@ -42,6 +42,11 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
+/// Whether a route is one of them.
+pub(crate) fn is_doc(route: &Route) -> bool {
+    routes().iter().any(|doc| doc.path == route.path)
+}
+
 fn files() -> Value {
     let text = json!({ "schema": { "type": "string" } });
     json!({ "text/javascript": text, "text/css": text })

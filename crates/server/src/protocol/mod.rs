@@ -3,9 +3,11 @@
 //! share: where their routes stand, how they find their model, and whose error form an answer takes.
 
 mod azure;
+pub(crate) mod grpc;
 mod mlflow;
 mod odahu;
 pub(crate) mod pps;
+mod python_json;
 mod route;
 mod rows;
 mod seldon;
@@ -58,6 +60,24 @@ pub(crate) struct Protocol {
 }
 
 impl Protocol {
+    /// One of calls of gRPC, which server reflection describes.
+    const fn of_calls(
+        name: &'static str,
+        routes: fn() -> Vec<Route>,
+        paths: &'static [&'static str],
+    ) -> Self {
+        let error_form = grpc::status::error_form;
+        Self {
+            name,
+            title: name,
+            routes,
+            paths,
+            error_form,
+            error_schema: Value::default,
+            schemas: no_schemas,
+        }
+    }
+
     /// An error in its form.
     pub(crate) fn error_response(&self, error: &ServerError) -> Response {
         let mut response = (self.error_form)(error);
@@ -69,7 +89,7 @@ impl Protocol {
 }
 
 /// All of them. The first one's form of an error is taken where no path says which.
-const PROTOCOLS: [Protocol; 8] = [
+const PROTOCOLS: [Protocol; 10] = [
     pps::PROTOCOL,
     v2::PROTOCOL,
     seldon::PROTOCOL,
@@ -78,6 +98,8 @@ const PROTOCOLS: [Protocol; 8] = [
     odahu::PROTOCOL,
     vertex::PROTOCOL,
     azure::PROTOCOL,
+    v2::grpc::PROTOCOL,
+    grpc::PROTOCOL,
 ];
 
 /// How many there are.
@@ -121,11 +143,10 @@ pub(crate) fn all_routes() -> Vec<(Option<usize>, Route)> {
     of_protocols.chain(own.into_iter().flatten().map(|route| (None, route))).collect()
 }
 
-/// All routes on their paths: those that ask for the token where one is set, and the others.
-pub(crate) fn routes(with_docs: bool) -> (Router<Arc<App>>, Router<Arc<App>>) {
+/// These routes on their paths: those that ask for the token where one is set, and the others.
+pub(crate) fn routes(wanted: impl Fn(&Route) -> bool) -> (Router<Arc<App>>, Router<Arc<App>>) {
     let (mut guarded, mut open) = (Router::new(), Router::new());
-    let is_doc = |route: &Route| openapi::routes().iter().any(|doc| doc.path == route.path);
-    for (_, route) in all_routes().into_iter().filter(|(_, route)| with_docs || !is_doc(route)) {
+    for (_, route) in all_routes().into_iter().filter(|(_, route)| wanted(route)) {
         let prefixes: &[&str] = if route.is_about_a_model() { &PREFIXES } else { &[] };
         let router = if route.is_guarded() { &mut guarded } else { &mut open };
         let (path, methods) = (route.path.clone(), route.methods());
@@ -220,11 +241,26 @@ fn no_schemas(_: &Subject<'_>) -> Value {
 
 /// The answer to a path that has no route.
 pub(crate) async fn unknown_route(request: Request) -> Response {
+    if grpc::is_call(request.headers()) {
+        let path = shortened(request.uri().path()).into_owned();
+        let error =
+            ServerError::Unimplemented(format!("there is no call {path}: server reflection lists all"));
+        return grpc::status::error_form(&error);
+    }
     let error = ServerError::NotFound(
         "there is no such route; predictions are at POST /predictions and POST /deployments/{id}/predictions"
             .to_owned(),
     );
     error_response(request.uri().path(), &error)
+}
+
+/// The answer to what comes to the port for gRPC alone and is something else.
+pub(crate) async fn only_grpc(request: Request) -> Response {
+    if grpc::is_call(request.headers()) {
+        return unknown_route(request).await;
+    }
+    let error = "this port speaks gRPC alone: the other protocols are on the server's main port";
+    error_response("", &ServerError::NotFound(error.to_owned()))
 }
 
 /// The answer to a method that a route does not have.

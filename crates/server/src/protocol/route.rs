@@ -1,5 +1,5 @@
 //! A route: where it stands, and for each of its methods the handler together with what the OpenAPI document tells of it. A
-//! handler without a description cannot be routed.
+//! handler without a description cannot be routed. Calls of gRPC are described by their own schema.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,7 +16,9 @@ use crate::openapi::Subject;
 pub(crate) struct Route {
     pub(super) place: Place,
     pub(crate) path: Cow<'static, str>,
+    /// None for a call.
     pub(crate) operations: Vec<Operation>,
+    call: MethodRouter<Arc<App>>,
 }
 
 /// Where a route stands.
@@ -26,13 +28,15 @@ pub(super) enum Place {
     Model,
     Health,
     RootHealth,
+    Call,
+    HealthCall,
 }
 
 type Path = Cow<'static, str>;
 
 impl Route {
     fn new(place: Place, path: impl Into<Path>, operations: impl Into<Vec<Operation>>) -> Self {
-        Self { place, path: path.into(), operations: operations.into() }
+        Self { place, path: path.into(), operations: operations.into(), call: MethodRouter::new() }
     }
 
     /// Under the root only.
@@ -55,6 +59,21 @@ impl Route {
         Self::new(Place::RootHealth, path, operations)
     }
 
+    /// A call of gRPC: it names its model, if it means one, in its message.
+    pub(crate) fn call(path: impl Into<Path>, call: MethodRouter<Arc<App>>) -> Self {
+        Self { call, ..Self::new(Place::Call, path, []) }
+    }
+
+    /// The same without a token, for those who watch the process.
+    pub(crate) fn health_call(path: impl Into<Path>, call: MethodRouter<Arc<App>>) -> Self {
+        Self { call, ..Self::new(Place::HealthCall, path, []) }
+    }
+
+    /// Whether it is a call of gRPC.
+    pub(crate) fn is_call(&self) -> bool {
+        matches!(self.place, Place::Call | Place::HealthCall)
+    }
+
     /// Whether it stands behind prefixes as well.
     pub(crate) fn is_about_a_model(&self) -> bool {
         matches!(self.place, Place::Model | Place::Health)
@@ -62,12 +81,12 @@ impl Route {
 
     /// Whether it asks for the token.
     pub(crate) fn is_guarded(&self) -> bool {
-        matches!(self.place, Place::Root | Place::Model)
+        matches!(self.place, Place::Root | Place::Model | Place::Call)
     }
 
     /// All its methods.
     pub(super) fn methods(self) -> MethodRouter<Arc<App>> {
-        self.operations.into_iter().fold(MethodRouter::new(), |all, operation| all.merge(operation.handler))
+        self.operations.into_iter().fold(self.call, |all, operation| all.merge(operation.handler))
     }
 }
 

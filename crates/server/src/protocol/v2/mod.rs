@@ -4,6 +4,7 @@
 pub(super) mod datatype;
 mod describe;
 mod described;
+pub(super) mod grpc;
 mod infer;
 mod manage;
 mod outputs;
