@@ -26,8 +26,8 @@ use crate::admission::Room;
 use crate::body::Payload;
 use crate::error::ServerError;
 use crate::http::App;
+use crate::protocol::grpc::called;
 use crate::protocol::grpc::message::{PREFIX, gathered, prefix_of, response, within_limit};
-use crate::protocol::grpc::{called, status};
 use crate::protocol::{Protocol, Route, find_model};
 use crate::repository::Ready;
 use crate::score::Answer;
@@ -35,8 +35,7 @@ use exchange::GrpcExchange;
 use message::Feedback;
 
 /// The protocol.
-pub(in crate::protocol) const PROTOCOL: Protocol =
-    Protocol { name: "seldon-grpc", routes, paths: &SERVICES, error_form: status::error_form };
+pub(in crate::protocol) const PROTOCOL: Protocol = Protocol::of_calls("seldon-grpc", routes, &SERVICES);
 
 const SERVICES: [&str; 7] = [
     "/seldon.protos.Seldon",
