@@ -25,6 +25,7 @@ SECONDS = float(os.environ.get("BENCH_SECONDS", "4"))
 TICK = os.sysconf("SC_CLK_TCK")
 START_LIMIT = 30
 MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
+SELDON_PREDICT = "/seldon.protos.Seldon/Predict"
 
 
 def varint(number):
@@ -39,11 +40,27 @@ def field(number, content):
     return varint(number << 3 | 2) + varint(len(content)) + content
 
 
+def prefixed(message):
+    return struct.pack(">BI", 0, len(message)) + message
+
+
 def grpc_message(name, rows, width, raw):
     """A ModelInferRequest of one tensor with raw contents, behind its prefix."""
     shape = field(3, varint(rows) + varint(width))
-    message = field(1, name.encode()) + field(5, field(1, b"input") + field(2, b"FP32") + shape) + field(7, raw)
-    return struct.pack(">BI", 0, len(message)) + message
+    return prefixed(field(1, name.encode()) + field(5, field(1, b"input") + field(2, b"FP32") + shape) + field(7, raw))
+
+
+def seldon_tensor(table):
+    """A SeldonMessage of a Tensor, behind its prefix."""
+    numbers = [value for row in table for value in row]
+    shape = field(1, varint(len(table)) + varint(len(table[0])))
+    return prefixed(field(3, field(2, shape + field(2, struct.pack(f"<{len(numbers)}d", *numbers)))))
+
+
+def seldon_ndarray(table):
+    """A SeldonMessage of a ListValue, behind its prefix."""
+    rows = [b"".join(field(1, b"\x11" + struct.pack("<d", value)) for value in row) for row in table]
+    return prefixed(field(3, field(3, b"".join(field(1, field(6, row)) for row in rows))))
 
 
 class Protocol:
@@ -88,6 +105,8 @@ def protocols(rows, names, records, model):
         Protocol("v2 gRPC, 64 connections", MODEL_INFER, call, "grpc"),
         Protocol("v2 gRPC, 4 connections of 16", MODEL_INFER, call, "grpc", connections=4, calls=16),
         Protocol("Seldon REST, ndarray", "/api/v1.0/predictions", dumped(seldon), js),
+        Protocol("Seldon gRPC, tensor", SELDON_PREDICT, seldon_tensor(table), "grpc"),
+        Protocol("Seldon gRPC, ndarray", SELDON_PREDICT, seldon_ndarray(table), "grpc"),
         Protocol("MLflow, dataframe_split", "/invocations", dumped({"dataframe_split": {"columns": names, "data": table}}), js),
         Protocol("KServe v1, instances", f"/v1/models/{model}:predict", dumped({"instances": table}), js),
     ]

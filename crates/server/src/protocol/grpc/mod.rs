@@ -9,6 +9,7 @@ pub(crate) mod incoming;
 pub(crate) mod message;
 mod reflection;
 pub(crate) mod status;
+pub(crate) mod wire;
 
 use std::convert::Infallible;
 
@@ -32,12 +33,8 @@ use crate::metrics::asked;
 use deadline::Deadline;
 
 /// The services of every server.
-pub(super) const PROTOCOL: Protocol = Protocol {
-    name: "grpc",
-    routes,
-    paths: &["/grpc.health.v1.Health", REFLECTION, REFLECTION_ALPHA],
-    error_form: status::error_form,
-};
+pub(super) const PROTOCOL: Protocol =
+    Protocol::of_calls("grpc", routes, &["/grpc.health.v1.Health", REFLECTION, REFLECTION_ALPHA]);
 
 const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection";
 const REFLECTION_ALPHA: &str = "/grpc.reflection.v1alpha.ServerReflection";
