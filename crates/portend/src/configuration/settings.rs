@@ -407,7 +407,7 @@ const ACCESS: [Setting; 5] = [
     },
 ];
 
-const LIMITS: [Setting; 8] = [
+const LIMITS: [Setting; 9] = [
     Setting {
         name: "workers",
         reach: Reach::Flag("N"),
@@ -447,7 +447,21 @@ const LIMITS: [Setting; 8] = [
         },
         default: Unset::Is("50MiB"),
         secret: false,
-        sentence: "The largest body of a request, as sent and again when decompressed",
+        sentence: "The largest body of a request or message of gRPC, as sent and again when decompressed",
+        example: "100MiB",
+    },
+    Setting {
+        name: "grpc-answer-limit",
+        reach: Reach::Flag("SIZE"),
+        variables: &["PORTEND_GRPC_ANSWER_LIMIT"],
+        kind: Kind::Size {
+            least: 1 << 10,
+            most: 1 << 30,
+            set: |draft, bytes| draft.config.grpc_answer_limit = clamped(bytes),
+        },
+        default: Unset::Is("512MiB"),
+        secret: false,
+        sentence: "The largest message of an answer of gRPC",
         example: "100MiB",
     },
     Setting {
@@ -524,18 +538,19 @@ const METRICS: [Setting; 1] = [Setting {
     reach: Reach::Flag("NAMES"),
     variables: &["PORTEND_COMPATIBLE_METRICS"],
     kind: Kind::Choice {
-        of: &["off", "seldon", "triton", "all"],
+        of: &["off", "seldon", "seldon-engine", "triton", "all"],
         set: |draft, names| {
             draft.config.compatible_metrics = CompatibleMetrics {
                 seldon: matches!(names, "seldon" | "all"),
+                seldon_engine: matches!(names, "seldon-engine" | "all"),
                 triton: matches!(names, "triton" | "all"),
             };
         },
     },
     default: Unset::Is("off"),
     secret: false,
-    sentence: "Tell metrics a second time under the names of Seldon's executor, of Triton, or both, for dashboards that \
-               ask for them",
+    sentence: "Tell metrics a second time under the names of Seldon's executor or its older engine, of Triton, or all, \
+               for dashboards that ask for them",
     example: "seldon",
 }];
 

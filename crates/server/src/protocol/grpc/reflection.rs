@@ -16,7 +16,7 @@ use super::generated::reflection::{
 };
 use super::generated::{FILES, File};
 use super::incoming::incoming;
-use super::{SMALL, message, refusal, streamed};
+use super::{Frames, SMALL, message, streaming};
 use crate::http::App;
 
 /// The codes of gRPC for what there is not, and for what is asked in no way that is known.
@@ -25,15 +25,13 @@ const INVALID_ARGUMENT: i32 = 3;
 
 /// Answers questions one after the other. The messages of both versions are the same.
 pub(super) async fn info(State(app): State<Arc<App>>, request: Request) -> Response {
-    if let Some(refusal) = refusal(&request) {
-        return refusal;
-    }
-    let (head, body) = request.into_parts();
     let limit = app.config.body_limit.min(SMALL);
-    streamed(incoming(app, head.headers, body, limit).map(|payload| {
-        let asked: ServerReflectionRequest = message::decoded(&payload?)?;
-        Ok(answer(asked))
-    }))
+    streaming(request, |headers, body| {
+        incoming(app, headers, body, limit).map(|payload| {
+            let asked: ServerReflectionRequest = message::decoded(&payload?)?;
+            Ok(Frames::of(&answer(asked)))
+        })
+    })
 }
 
 fn answer(asked: ServerReflectionRequest) -> ServerReflectionResponse {
@@ -70,7 +68,7 @@ fn is_message(name: &str) -> bool {
     FILES.iter().any(|file| file.symbols.contains(&name))
 }
 
-/// The file, which needs no other.
+/// The file; clients ask for those that it needs by their names.
 fn file(name: &str, is_it: impl Fn(&File) -> bool) -> MessageResponse {
     match FILES.iter().find(|file| is_it(file)) {
         Some(file) => MessageResponse::FileDescriptorResponse(FileDescriptorResponse {
@@ -114,6 +112,7 @@ mod tests {
             (MessageRequest::ListServices(String::new()), "inference.GRPCInferenceService"),
             (MessageRequest::FileByFilename("health.proto".to_owned()), "HealthCheckRequest"),
             (MessageRequest::FileContainingSymbol("inference.ModelConfig".to_owned()), "ModelVersionPolicy"),
+            (MessageRequest::FileByFilename("google/protobuf/struct.proto".to_owned()), "ListValue"),
             (MessageRequest::FileContainingSymbol("a.B".to_owned()), "'a.B' is not declared here"),
         ] {
             let asked = ServerReflectionRequest { host: "h".to_owned(), message_request: Some(asked) };
