@@ -17,6 +17,7 @@ use crate::protocol::tensor::{AtMost, dimensions};
 
 /// The JSON of a request. What is not known is ignored.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "a JSON object with 'inputs'")]
 pub(super) struct InferRequest<'b> {
     pub(super) id: Option<String>,
     parameters: Option<Parameters>,
@@ -27,10 +28,11 @@ pub(super) struct InferRequest<'b> {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an input, which is a JSON object")]
 struct Input<'b> {
     #[serde(borrow)]
     name: Cow<'b, str>,
-    shape: AtMost<u64, 8>,
+    shape: AtMost<i64, 8>,
     #[serde(borrow)]
     datatype: Cow<'b, str>,
     parameters: Option<Parameters>,
@@ -39,6 +41,7 @@ struct Input<'b> {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an output, which is a JSON object")]
 struct RequestedOutput<'b> {
     #[serde(borrow)]
     name: Cow<'b, str>,
@@ -47,6 +50,7 @@ struct RequestedOutput<'b> {
 
 /// The parameters that mean something here.
 #[derive(Debug, Default, Deserialize)]
+#[serde(expecting = "parameters, which are a JSON object")]
 struct Parameters {
     binary_data_size: Option<u64>,
     binary_data: Option<bool>,
@@ -168,10 +172,7 @@ impl<'b> Input<'b> {
             .ok_or_else(|| bad(format!("datatype '{}' is not known", shortened(&self.datatype))))?;
         check_content_type(self.parameters.as_ref(), &format!("input '{name}'"))?;
         check_memory(self.parameters.as_ref(), "input", &self.name)?;
-        let Some((rows, width)) = dimensions(&self.shape.0) else {
-            let reason = "its shape has no dimension, or is larger than any body";
-            return Err(bad(reason.to_owned()));
-        };
+        let (rows, width) = self.rows_and_width().map_err(|reason| bad(reason.to_owned()))?;
         let values = rows * width;
         let data = match (self.parameters.as_ref().and_then(|p| p.binary_data_size), self.data) {
             (Some(_), Some(_)) => {
@@ -187,13 +188,35 @@ impl<'b> Input<'b> {
             (None, Some(data)) => Data::Json(data.get()),
             (Some(size), None) => Data::Raw(take(rest, size).map_err(bad)?),
         };
-        if let (Data::Raw(bytes), Some(size)) = (&data, datatype.size())
-            && bytes.len() != values.saturating_mul(size)
-        {
-            let wanted = values.saturating_mul(size);
-            return Err(bad(format!("it has {} bytes of data, its shape needs {wanted}", bytes.len())));
+        if let Data::Raw(bytes) = data {
+            check_size(bytes.len(), values, datatype).map_err(bad)?;
         }
         Ok(Tensor { name: self.name.clone(), datatype, rows, width, data })
+    }
+
+    /// What its shape means.
+    fn rows_and_width(&self) -> Result<(usize, usize), &'static str> {
+        let sizes: Option<Vec<u64>> = self.shape.0.iter().map(|size| u64::try_from(*size).ok()).collect();
+        let sizes = sizes.ok_or("its shape has a negative size: tell how many rows are sent")?;
+        match dimensions(&sizes) {
+            None => Err("its shape has no dimension, or is larger than any body"),
+            // rows would be made of nothing sent
+            Some((1.., 0)) => Err("its shape has rows without values"),
+            Some(sizes) => Ok(sizes),
+        }
+    }
+}
+
+/// Whether so many bytes may hold the values of a shape, before room is made for these.
+fn check_size(found: usize, values: usize, datatype: Datatype) -> Result<(), String> {
+    const LENGTH: usize = 4; // before each text
+    let wanted = values.saturating_mul(datatype.size().unwrap_or(LENGTH));
+    match datatype.size() {
+        Some(_) if found != wanted => Err(format!("it has {found} bytes of data, its shape needs {wanted}")),
+        None if found < wanted => {
+            Err(format!("it has {found} bytes of data, its shape needs {wanted} or more"))
+        }
+        _ => Ok(()),
     }
 }
 
