@@ -24,7 +24,7 @@ const PREDICT: &str = "/vertex/predict";
 const HEALTH: &str = "/vertex/health";
 
 fn routes() -> Vec<Route> {
-    vec![Route::model(PREDICT, post(predict)), Route::root_health(HEALTH, get(health))]
+    vec![Route::model(PREDICT, post(predict)), Route::health(HEALTH, get(health))]
 }
 
 /// The route that a path leads to which the operator named.
@@ -44,9 +44,9 @@ async fn predict(State(app): State<Arc<App>>, PathId(id): PathId, request: Reque
     predicted.await.unwrap_or_else(|error| PROTOCOL.error_response(&error))
 }
 
-/// Models can be asked.
-async fn health(State(app): State<Arc<App>>) -> Response {
-    match app.readiness(None).await {
+/// Models can be asked; under a prefix the one.
+async fn health(State(app): State<Arc<App>>, PathId(id): PathId) -> Response {
+    match app.readiness(id.as_deref()).await {
         Ok(()) => http::json(StatusCode::OK, "{}"),
         Err(reason) => http::json(StatusCode::SERVICE_UNAVAILABLE, json!({ "error": reason }).to_string()),
     }

@@ -37,8 +37,8 @@ const CUSTOM_ATTRIBUTES: HeaderName = HeaderName::from_static("x-amzn-sagemaker-
 fn routes() -> Vec<Route> {
     let mut routes = vec![
         Route::model("/invocations", post(invocations)),
-        Route::root_health("/health", get(health)),
-        Route::root_health("/version", get(version)),
+        Route::health("/health", get(health)),
+        Route::health("/version", get(version)),
     ];
     routes.extend(sagemaker::routes());
     routes
@@ -66,9 +66,9 @@ async fn predicted(app: &App, id: Option<&str>, request: Request) -> Result<Resp
     answered(app, &ready, request, invocation).await
 }
 
-/// Models can be asked.
-async fn health(State(app): State<Arc<App>>) -> Response {
-    match app.readiness(None).await {
+/// Models can be asked; under a prefix the one.
+async fn health(State(app): State<Arc<App>>, PathId(id): PathId) -> Response {
+    match app.readiness(id.as_deref()).await {
         Ok(()) => http::json(StatusCode::OK, "\n"),
         Err(reason) => told(StatusCode::SERVICE_UNAVAILABLE, "TEMPORARILY_UNAVAILABLE", &reason),
     }

@@ -25,9 +25,15 @@ use request::{Call, Verb};
 /// The protocol.
 pub(super) const PROTOCOL: Protocol = Protocol { name: "v1", routes, paths: &["/v1"], error_form: error_key };
 
+/// What may be a server's address for clients of KServe, which ask there whether it is alive. What stands under
+/// `/deployments/{id}` itself is its package.
+const ADDRESSES: [&str; 5] =
+    ["/", "/model/{id}", "/deployment/{id}", "/seldon/{id}", "/seldon/{namespace}/{id}"];
+
 fn routes() -> Vec<Route> {
-    vec![
-        Route::root_health("/", get(alive)),
+    let mut routes: Vec<_> =
+        ADDRESSES.iter().map(|address| Route::root_health(*address, get(alive))).collect();
+    routes.extend([
         Route::model("/v1/models", get(describe::models)),
         Route::model("/v1/models/{name}", get(describe::status).post(call)),
         Route::model("/v1/models/{name}/versions/{version}", get(describe::status).post(call)),
@@ -38,7 +44,8 @@ fn routes() -> Vec<Route> {
         // as Seldon's executor sends them
         Route::model("/v1/models:predict", post(predict_meant)),
         Route::model("/v1/models/{name}/{call}", any(call_behind)),
-    ]
+    ]);
+    routes
 }
 
 /// A path whose last part is a name or a version and, behind a colon, what is asked.
