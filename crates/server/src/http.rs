@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::error::ServerError;
 use crate::metrics::answers::Codes;
 use crate::metrics::{asked, metrics};
+use crate::protocol::grpc::status::Told;
 use crate::protocol::{self, PathId, pps};
 use crate::repository::{Repository, StartError};
 use crate::request_id::{self, RequestId};
@@ -58,6 +59,11 @@ impl App {
         Ok(Self { config, repository, scorer, admission, log, stopping, started, responses, next_id })
     }
 
+    /// Whether the server was told to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
     /// Loads the models that are loaded at the start; see [`crate::Server::run`].
     pub fn load(&self) -> Result<(), LoadError> {
         self.repository.preload()
@@ -65,7 +71,7 @@ impl App {
 
     /// Whether requests should be sent here, for the model called `id` or for any; else why not.
     pub(crate) async fn readiness(&self, id: Option<&str>) -> Result<(), String> {
-        if self.stopping.load(Ordering::Relaxed) {
+        if self.is_stopping() {
             return Err("the server is stopping".to_owned());
         }
         match id {
@@ -86,7 +92,7 @@ impl App {
 
 /// All routes of a server. Whoever watches the process needs no token.
 fn routes(app: &Arc<App>) -> Router {
-    let (guarded, health) = protocol::routes();
+    let (guarded, health) = protocol::routes(false);
     let guarded = guarded
         .route("/metrics", get(metrics))
         .route("/prometheus", get(metrics))
@@ -95,6 +101,15 @@ fn routes(app: &Arc<App>) -> Router {
         .with_state(Arc::clone(app));
     let health = health.route("/ping", get(ping));
     let health = health.method_not_allowed_fallback(protocol::unknown_method).with_state(Arc::clone(app));
+    access::with_token(guarded, app.config.token.as_ref()).merge(health)
+}
+
+/// The routes of the port for gRPC alone.
+fn grpc_routes(app: &Arc<App>) -> Router {
+    let (guarded, health) = protocol::routes(true);
+    let fallback = |routes: Router<Arc<App>>| routes.method_not_allowed_fallback(protocol::only_grpc);
+    let guarded = fallback(guarded.fallback(protocol::only_grpc)).with_state(Arc::clone(app));
+    let health = fallback(health).with_state(Arc::clone(app));
     access::with_token(guarded, app.config.token.as_ref()).merge(health)
 }
 
@@ -118,9 +133,18 @@ pub struct HttpService {
 impl HttpService {
     /// The service for `app`.
     pub fn new(app: Arc<App>) -> Self {
+        Self::of(routes(&app), app)
+    }
+
+    /// The service of the port for gRPC alone.
+    pub(crate) fn grpc_only(app: Arc<App>) -> Self {
+        Self::of(grpc_routes(&app), app)
+    }
+
+    fn of(routes: Router, app: Arc<App>) -> Self {
         let with_origins = |routes| access::with_origins(routes, &app.config.cors);
         let refused = with_origins(Router::new().fallback(refused_head));
-        Self { routes: with_origins(routes(&app)), refused, app }
+        Self { routes: with_origins(routes), refused, app }
     }
 
     /// Answers one request. From the outside in: the path is made plain before a route is looked for; time,
@@ -150,12 +174,13 @@ impl HttpService {
         };
         let mut response = answered.unwrap_or_else(|never| match never {});
         unread::settle(unread, self.app.config.body_limit, &mut response);
-        if self.app.stopping.load(Ordering::Relaxed) {
+        if self.app.is_stopping() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         let took = started.elapsed();
         stamp(&mut response, took, &request_id);
-        let code = response.status().as_u16();
+        let status = response.extensions().get::<Told>().map_or(response.status(), |told| told.0);
+        let code = status.as_u16();
         self.app.responses.add(code);
         if let Some((deployment, protocol)) = asked {
             let after = started.saturating_duration_since(self.app.started.0);

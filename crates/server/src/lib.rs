@@ -8,6 +8,7 @@ mod access_log;
 mod admission;
 mod body;
 mod config;
+mod connection;
 mod decimal;
 mod error;
 mod http;
@@ -27,7 +28,7 @@ mod unread;
 
 pub use config::{
     AccessLogFormat, AssociationIdSettings, CacheLimits, ClassPredictions, CompatibleMetrics, Config,
-    DeploymentSettings, Secret, TlsConfig, VertexRoutes,
+    DeploymentSettings, GrpcPort, Secret, TlsConfig, VertexRoutes,
 };
 pub use http::{App, HttpService};
 pub use listen::{End, Server};
