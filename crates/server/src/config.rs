@@ -83,6 +83,8 @@ pub enum GrpcPort {
 pub struct CompatibleMetrics {
     /// Those of Seldon's executor.
     pub seldon: bool,
+    /// Those of the engine that Seldon had before the executor.
+    pub seldon_engine: bool,
     /// Those of Triton.
     pub triton: bool,
 }
