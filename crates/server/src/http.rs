@@ -19,7 +19,7 @@ use crate::admission::Admission;
 use crate::config::Config;
 use crate::error::ServerError;
 use crate::metrics::answers::Codes;
-use crate::metrics::{asked, metrics};
+use crate::metrics::asked;
 use crate::protocol::grpc::status::Told;
 use crate::protocol::{self, PathId, pps};
 use crate::repository::{Repository, StartError};
@@ -107,8 +107,6 @@ impl App {
 fn routes(app: &Arc<App>) -> Router {
     let (guarded, health) = protocol::routes(false);
     let guarded = guarded
-        .route("/metrics", get(metrics))
-        .route("/prometheus", get(metrics))
         .fallback(protocol::unknown_route)
         .method_not_allowed_fallback(protocol::unknown_method)
         .with_state(Arc::clone(app));

@@ -244,6 +244,23 @@ fn open_metrics_come_with_exemplars_and_only_when_they_are_asked_for() {
 }
 
 #[test]
+fn behind_a_prefix_the_series_of_its_model_are_told() {
+    let folder = stumps(&[("a/m.txt", 1.0), ("b/m.txt", 2.0)]);
+    let server = serve(folder.path(), &[]);
+    assert_eq!((predict(&server, "a"), predict(&server, "b")), (Ok(1.0), Ok(2.0)));
+    let all = scraped(&server);
+    for target in ["/deployment/a/prometheus", "/seldon/any/a/prometheus", "/model/a/metrics"] {
+        let answer = server.get(target);
+        let found: Vec<_> = samples(answer.text()).into_keys().collect();
+        let of_a = |name: &&String| name.contains("model=\"a\"");
+        assert_eq!(found, all.keys().filter(of_a).cloned().collect::<Vec<_>>(), "{target}");
+    }
+    let unknown = server.get("/model/c/metrics");
+    assert_eq!((unknown.status, unknown.text().contains("a, b")), (404, true), "{}", unknown.text());
+    server.stop();
+}
+
+#[test]
 fn metrics_ask_for_the_token_like_predictions() {
     let folder = stumps(&[("m.txt", 1.0)]);
     let mut command = serve_with(&folder.path().join("m.txt"), &[]);

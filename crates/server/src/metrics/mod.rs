@@ -15,11 +15,12 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 
 use crate::admission::Gauges;
 use crate::error::ServerError;
 use crate::http::App;
-use crate::protocol;
+use crate::protocol::{self, PathId, Route};
 use crate::repository::Deployment;
 use models::Seen;
 use text::{Kind, Text};
@@ -27,12 +28,21 @@ use text::{Kind, Text};
 /// The one label of exemplars.
 const REQUEST_ID: &str = "request_id";
 
-/// All figures, in the form that is asked for.
-pub(crate) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+/// Where figures are told: under the root all of them, under a prefix those of the one model.
+pub(crate) fn routes() -> [Route; 2] {
+    ["/metrics", "/prometheus"].map(|path| Route::model(path, get(metrics)))
+}
+
+/// The figures, in the form that is asked for.
+async fn metrics(State(app): State<Arc<App>>, PathId(id): PathId, headers: HeaderMap) -> Response {
     let open = asks_for_open_metrics(&headers);
-    let deployments = app.repository.deployments(None).await;
+    let deployments = app.repository.deployments(id.as_deref()).await;
+    if deployments.is_empty() && id.is_some() {
+        return protocol::error_response("/metrics", &app.repository.unknown(id.as_deref()));
+    }
+    let of_server = id.is_none();
     // counts files and may write megabytes
-    let written = tokio::task::spawn_blocking(move || written(&app, &deployments, open)).await;
+    let written = tokio::task::spawn_blocking(move || written(&app, &deployments, of_server, open)).await;
     match written {
         Ok(text) => {
             let content_type = match open {
@@ -70,12 +80,16 @@ fn asks_for_open_metrics(headers: &HeaderMap) -> bool {
     open > 0.0 && open >= classic
 }
 
-fn written(app: &App, deployments: &[Arc<Deployment>], open: bool) -> String {
+fn written(app: &App, deployments: &[Arc<Deployment>], of_server: bool, open: bool) -> String {
     let seen: Vec<Seen<'_>> = deployments.iter().map(|deployment| Seen::new(deployment)).collect();
     let mut text = Text::new(open);
-    server(&mut text, app, seen.len());
+    if of_server {
+        server(&mut text, app, seen.len());
+    }
     models::write(&mut text, &seen);
-    process::write(&mut text, app.started.1);
+    if of_server {
+        process::write(&mut text, app.started.1);
+    }
     compatible::write(&mut text, app.config.compatible_metrics, &seen);
     text.finish()
 }

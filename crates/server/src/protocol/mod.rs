@@ -32,6 +32,7 @@ use portend_core::shortened;
 use crate::admission::Room;
 use crate::error::ServerError;
 use crate::http::{self, App};
+use crate::metrics;
 use crate::repository::Ready;
 use crate::score::Answer;
 
@@ -137,7 +138,7 @@ const PREFIXES: [&str; 5] =
 /// The routes of all protocols, or of those of gRPC: those that ask for the token where one is set, and those of health.
 pub(crate) fn routes(only_grpc: bool) -> (Router<Arc<App>>, Router<Arc<App>>) {
     let (mut guarded, mut open) = (Router::new(), Router::new());
-    let all = PROTOCOLS.iter().flat_map(|protocol| (protocol.routes)());
+    let all = PROTOCOLS.iter().flat_map(|protocol| (protocol.routes)()).chain(metrics::routes());
     let wanted = all.filter(|route| !only_grpc || matches!(route.place, Place::Call | Place::HealthCall));
     for Route { place, path, methods } in wanted {
         let prefixes: &[&str] = if matches!(place, Place::Model | Place::Health) { &PREFIXES } else { &[] };
