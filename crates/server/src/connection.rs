@@ -1,15 +1,11 @@
 //! One open connection: HTTP/1.1 or HTTP/2 is spoken on it until its client goes or the server ends it. What a client of
-//! HTTP/2 may keep open and have kept for it is bounded here; slow ones are `stall.rs`'s business.
+//! HTTP/2 may keep open and have kept for it is bounded here; slow ones are the business of `stall.rs` and `taking.rs`.
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::response::Response;
-use bytes::Bytes;
-use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::Request;
 use hyper::body::Incoming;
@@ -21,7 +17,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::http::HttpService;
 use crate::opening::Version;
 use crate::stall::Stalling;
-use crate::tally::{Tallied, Tally};
+use crate::taking::{PIECE, Taking};
+use crate::tally::Tally;
 
 /// What a connection of HTTP/2 may have. Requests at once.
 const STREAMS: u32 = 128;
@@ -32,7 +29,7 @@ const FRAME: u32 = 64 << 10;
 /// Bytes of a request's head; what is longer than `http.rs` takes, up to here, is refused in the form of its protocol.
 const HEAD: u32 = 32 << 10;
 /// Bytes of one answer that wait in the connection, beside the piece that was begun.
-const SENDING: usize = 64 << 10;
+const SENDING: usize = PIECE;
 /// Requests that it took back before they were looked at, and those that broke the protocol: with more it ends.
 const TAKEN_BACK: usize = 32;
 /// How often a silent client is asked whether it is still there, and how long it may take to say so.
@@ -127,12 +124,12 @@ impl Serving {
         S: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
     {
         let service = {
-            let (service, tally) = (self.service.clone(), tally.clone());
+            let (service, tally, rate) = (self.service.clone(), tally.clone(), self.rate);
             service_fn(move |request: Request<Incoming>| {
                 let asked = tally.enter();
                 let answer = answer(service.clone(), &tally, request);
                 // each request is a task of its own, and the connection does not see what is left of its answer
-                async move { Ok::<_, Infallible>(answer.await.map(|inner| Answering { inner, _asked: asked })) }
+                async move { Ok::<_, Infallible>(answer.await.map(|body| Taking::new(body, asked, rate))) }
             })
         };
         let mut connection = pin!(self.http2.serve_connection(stream, service));
@@ -170,30 +167,4 @@ fn answer(
         })
     });
     service.answer(request)
-}
-
-/// The body of an answer, in the tally until it is sent or nobody waits for it.
-struct Answering {
-    inner: Body,
-    _asked: Tallied,
-}
-
-impl http_body::Body for Answering {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.inner).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
 }
