@@ -85,8 +85,6 @@ pub enum GrpcPort {
 pub struct CompatibleMetrics {
     /// Those of Seldon's executor.
     pub seldon: bool,
-    /// Those of the engine that Seldon had before the executor.
-    pub seldon_engine: bool,
     /// Those of Triton.
     pub triton: bool,
 }

@@ -19,12 +19,6 @@ pub(super) fn write(text: &mut Text, wanted: CompatibleMetrics, models: &[Seen<'
     if wanted.seldon {
         seldon(text, &loaded);
     }
-    if wanted.seldon_engine {
-        engine(text, &loaded);
-    }
-    if wanted.seldon || wanted.seldon_engine {
-        feedback(text, &loaded);
-    }
     if wanted.triton {
         triton(text, &loaded);
     }
@@ -62,44 +56,19 @@ const PAIRS: [(&str, &str, bool); 2] = [
     ),
 ];
 
-/// How requests are told apart beside their deployment.
-struct Words {
-    request: &'static [(&'static str, &'static str)],
-    code: &'static str,
-}
-
-const EXECUTOR_WORDS: Words =
-    Words { request: &[("service", "predictions"), ("method", "post")], code: "code" };
-
 fn seldon(text: &mut Text, loaded: &[(&Seen<'_>, &str)]) {
     for (histogram, summary, of_model) in PAIRS {
         text.family(Kind::Histogram, histogram, "Requests for predictions, as Seldon's executor tells them.");
-        each_answer(loaded, &EXECUTOR_WORDS, of_model, |labels, counts| {
+        each_answer(loaded, of_model, |labels, counts| {
             let up_to = counts.up_to.iter().filter(|(bound, _)| EXECUTOR.contains(bound)).copied().collect();
             text.histogram(labels, &Counts { up_to, ..*counts }, SECOND, &[]);
         });
         text.family(Kind::Summary, summary, "The same without bounds.");
-        each_answer(loaded, &EXECUTOR_WORDS, of_model, |labels, counts| {
+        each_answer(loaded, of_model, |labels, counts| {
             text.summary(labels, counts.count, std::time::Duration::from_nanos(counts.sum));
         });
     }
-}
-
-/// The names of the engine, which was there before the executor.
-const ENGINE: [(&str, bool); 2] = [
-    ("seldon_api_engine_server_requests_duration_seconds", false),
-    ("seldon_api_engine_client_requests_duration_seconds", true),
-];
-
-const ENGINE_WORDS: Words = Words { request: &[("method", "POST")], code: "status" };
-
-fn engine(text: &mut Text, loaded: &[(&Seen<'_>, &str)]) {
-    for (histogram, of_model) in ENGINE {
-        text.family(Kind::Histogram, histogram, "Requests for predictions, as Seldon's engine tells them.");
-        each_answer(loaded, &ENGINE_WORDS, of_model, |labels, counts| {
-            text.histogram(labels, counts, SECOND, &[]);
-        });
-    }
+    feedback(text, loaded);
 }
 
 /// A number of a deployment.
@@ -142,7 +111,6 @@ fn feedback(text: &mut Text, loaded: &[(&Seen<'_>, &str)]) {
 
 fn each_answer(
     loaded: &[(&Seen<'_>, &str)],
-    words: &Words,
     of_model: bool,
     mut write: impl FnMut(&[(&str, &str)], &Counts),
 ) {
@@ -160,9 +128,10 @@ fn each_answer(
                 ("deployment_name", seen.id),
                 ("predictor_name", "default"),
                 ("predictor_version", *version),
+                ("service", "predictions"),
+                ("method", "post"),
+                ("code", code),
             ];
-            labels.extend(words.request);
-            labels.push((words.code, code));
             if of_model {
                 labels.extend([
                     ("model_name", seen.id),
