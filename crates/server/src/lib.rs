@@ -15,6 +15,7 @@ mod http;
 mod listen;
 mod metrics;
 mod opening;
+mod packing;
 mod patience;
 mod protocol;
 mod repository;

@@ -20,6 +20,7 @@ use axum::routing::get;
 use crate::admission::Gauges;
 use crate::error::ServerError;
 use crate::http::App;
+use crate::packing::{accepted_packing, packed};
 use crate::protocol::{self, PathId, Route};
 use crate::repository::Deployment;
 use models::Seen;
@@ -40,16 +41,21 @@ async fn metrics(State(app): State<Arc<App>>, PathId(id): PathId, headers: Heade
     if deployments.is_empty() && id.is_some() {
         return protocol::error_response("/metrics", &app.repository.unknown(id.as_deref()));
     }
-    let of_server = id.is_none();
-    // counts files and may write megabytes
-    let written = tokio::task::spawn_blocking(move || written(&app, &deployments, of_server, open)).await;
-    match written {
-        Ok(text) => {
+    let (of_server, packing) = (id.is_none(), accepted_packing(&headers));
+    // counts files, and may write megabytes
+    let told = tokio::task::spawn_blocking(move || {
+        let text = written(&app, &deployments, of_server, open);
+        let mut headers = HeaderMap::new();
+        let chunks = packed(vec![text.into_bytes()], packing, &mut headers);
+        (headers, chunks.concat())
+    });
+    match told.await {
+        Ok((headers, text)) => {
             let content_type = match open {
                 true => "application/openmetrics-text; version=1.0.0; charset=utf-8",
                 false => "text/plain; version=0.0.4; charset=utf-8",
             };
-            (StatusCode::OK, [(header::CONTENT_TYPE, content_type)], text).into_response()
+            (StatusCode::OK, headers, [(header::CONTENT_TYPE, content_type)], text).into_response()
         }
         Err(_) => protocol::error_response("/metrics", &ServerError::Internal),
     }
