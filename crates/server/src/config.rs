@@ -59,6 +59,8 @@ pub struct Config {
     pub read_only: bool,
     /// What clients must send as `Authorization: Bearer …`; None: nothing.
     pub token: Option<Secret>,
+    /// Serves `/openapi.json` and `/docs`.
+    pub docs: bool,
     /// The origins that browsers may call from; `*` for any; empty: none.
     pub cors: Vec<String>,
     /// Bytes of request bodies that may be held at once, by all requests together.
@@ -220,6 +222,7 @@ impl Config {
             upload_limit: 4 << 30,
             read_only: false,
             token: None,
+            docs: true,
             cors: Vec::new(),
             bodies_limit: 1 << 30,
             body_rate: 1 << 10,

@@ -350,7 +350,7 @@ const HTTPS: [Setting; 6] = [
     },
 ];
 
-const ACCESS: [Setting; 4] = [
+const ACCESS: [Setting; 5] = [
     Setting {
         name: "token",
         reach: Reach::File,
@@ -380,6 +380,16 @@ const ACCESS: [Setting; 4] = [
         secret: false,
         sentence: "Refuse to upload and to delete packages, and to load and unload models",
         example: "true",
+    },
+    Setting {
+        name: "docs",
+        reach: Reach::Flag("BOOLEAN"),
+        variables: &["PORTEND_DOCS"],
+        kind: Kind::Boolean(|draft, on| draft.config.docs = on),
+        default: Unset::Is("true"),
+        secret: false,
+        sentence: "Serve the OpenAPI documents at `/openapi.json` and the pages that show them at `/docs`",
+        example: "false",
     },
     Setting {
         name: "cors",

@@ -85,6 +85,7 @@ fn of_the_data_plane() -> Vec<Row> {
         ("PORTEND_GRPC_PORT", "9001", "grpc-port", json!(9001), Some("http")),
         ("PORTEND_ACCESS_LOG", "JSON", "access-log", json!("json"), Some("none")),
         ("PORTEND_TOKEN", SECRET, "token", json!("***"), None),
+        ("PORTEND_DOCS", "0", "docs", json!(false), Some("docs")),
         ("PORTEND_READ_ONLY", "true", "read-only", json!(true), Some("ro")),
         ("PORTEND_CORS", "http://a,http://b", "cors", json!(["http://a", "http://b"]), Some("a.example")),
         ("PORTEND_QUEUE", "0", "queue", json!(0), Some("many")),

@@ -100,6 +100,7 @@ fn effects() -> Vec<(&'static str, &'static str, &'static str, &'static str, Ask
             },
             json!([401, 200]),
         ),
+        ("docs", "PORTEND_DOCS", "no", ONE, |s| json!(s.get("/openapi.json").status), json!(404)),
         ("read-only", "PORTEND_READ_ONLY", "y", MANY, |s| json!(uploaded(s).0), json!(403)),
         (
             "upload-limit",

@@ -24,6 +24,7 @@ mod life_cycle;
 mod memory;
 mod metrics;
 mod numbers;
+mod openapi;
 mod output_nobody_reads;
 mod overload;
 mod package_commands;

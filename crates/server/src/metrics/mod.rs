@@ -15,23 +15,31 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 
 use crate::admission::Gauges;
-use crate::error::ServerError;
+use crate::error::{Cause, ServerError};
 use crate::http::App;
 use crate::packing::{accepted_packing, packed};
-use crate::protocol::{self, PathId, Route};
+use crate::protocol::{self, PathId, Route, get};
 use crate::repository::Deployment;
 use models::Seen;
+use serde_json::json;
 use text::{Kind, Text};
 
 /// The one label of exemplars.
 const REQUEST_ID: &str = "request_id";
 
 /// Where figures are told: under the root all of them, under a prefix those of the one model.
-pub(crate) fn routes() -> [Route; 2] {
-    ["/metrics", "/prometheus"].map(|path| Route::model(path, get(metrics)))
+pub(crate) fn routes() -> Vec<Route> {
+    let told = || {
+        get(metrics, "Figures about the server and its models")
+            .gives(200, "The classic text format, or OpenMetrics 1.0 if that is asked for", |_| {
+                let text = json!({ "schema": { "type": "string" } });
+                json!({ "text/plain": text, "application/openmetrics-text": text })
+            })
+            .may(&[Cause::Name, Cause::Defect])
+    };
+    vec![Route::model("/metrics", told()), Route::model("/prometheus", told())]
 }
 
 /// The figures, in the form that is asked for.

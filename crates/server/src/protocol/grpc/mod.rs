@@ -31,12 +31,8 @@ use crate::http::{self, App};
 use deadline::Deadline;
 
 /// The services of every server.
-pub(super) const PROTOCOL: Protocol = Protocol {
-    name: "grpc",
-    routes,
-    paths: &["/grpc.health.v1.Health", REFLECTION, REFLECTION_ALPHA],
-    error_form: status::error_form,
-};
+pub(super) const PROTOCOL: Protocol =
+    Protocol::of_calls("grpc", routes, &["/grpc.health.v1.Health", REFLECTION, REFLECTION_ALPHA]);
 
 const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection";
 const REFLECTION_ALPHA: &str = "/grpc.reflection.v1alpha.ServerReflection";

@@ -30,7 +30,7 @@ use crate::protocol::grpc::generated::inference::{
     SystemSharedMemoryStatusRequest, SystemSharedMemoryStatusResponse, SystemSharedMemoryUnregisterRequest,
     SystemSharedMemoryUnregisterResponse, repository_index_response,
 };
-use crate::protocol::grpc::{called, message, status, unary};
+use crate::protocol::grpc::{called, message, unary};
 use crate::protocol::{Protocol, Route};
 use infer::{Place, found, inferred};
 
@@ -38,8 +38,7 @@ use infer::{Place, found, inferred};
 const SERVICE: &str = "/inference.GRPCInferenceService";
 
 /// The protocol.
-pub(in crate::protocol) const PROTOCOL: Protocol =
-    Protocol { name: "v2-grpc", routes, paths: &[SERVICE], error_form: status::error_form };
+pub(in crate::protocol) const PROTOCOL: Protocol = Protocol::of_calls("v2-grpc", routes, &[SERVICE]);
 
 fn routes() -> Vec<Route> {
     let call = |name: &str, methods| Route::call(format!("{SERVICE}/{name}"), methods);
