@@ -87,6 +87,8 @@ pub enum GrpcPort {
 pub struct CompatibleMetrics {
     /// Those of Seldon's executor.
     pub seldon: bool,
+    /// Those of the engine that Seldon Core had before, to version 1.0.
+    pub seldon_engine: bool,
     /// Those of Triton.
     pub triton: bool,
 }

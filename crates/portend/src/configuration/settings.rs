@@ -538,18 +538,19 @@ const METRICS: [Setting; 1] = [Setting {
     reach: Reach::Flag("NAMES"),
     variables: &["PORTEND_COMPATIBLE_METRICS"],
     kind: Kind::Choice {
-        of: &["off", "seldon", "triton", "all"],
+        of: &["off", "seldon", "seldon-engine", "triton", "all"],
         set: |draft, names| {
             draft.config.compatible_metrics = CompatibleMetrics {
                 seldon: matches!(names, "seldon" | "all"),
+                seldon_engine: matches!(names, "seldon-engine" | "all"),
                 triton: matches!(names, "triton" | "all"),
             };
         },
     },
     default: Unset::Is("off"),
     secret: false,
-    sentence: "Tell metrics a second time under the names of Seldon's executor, of Triton, or both, for dashboards that \
-               ask for them",
+    sentence: "Tell metrics a second time under the names of Seldon's executor or its older engine, of Triton, or all, \
+               for dashboards that ask for them",
     example: "seldon",
 }];
 

@@ -90,6 +90,7 @@ fn of_the_data_plane() -> Vec<Row> {
         ("PORTEND_CORS", "http://a,http://b", "cors", json!(["http://a", "http://b"]), Some("a.example")),
         ("PORTEND_QUEUE", "0", "queue", json!(0), Some("many")),
         ("PORTEND_BODY_LIMIT", "100 MiB", "body-limit", json!(100 << 20), Some("1KiB")),
+        ("PORTEND_GRPC_ANSWER_LIMIT", "1MiB", "grpc-answer-limit", json!(1 << 20), Some("1")),
         ("PORTEND_BODIES_LIMIT", "52428800", "bodies-limit", json!(52_428_800), Some("half")),
         ("PORTEND_BODY_RATE", "10kB", "body-rate", json!(10_000), Some("0")),
         ("PORTEND_UPLOAD_LIMIT", "512MiB", "upload-limit", json!(512 << 20), Some("-5")),

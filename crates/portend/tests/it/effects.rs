@@ -168,10 +168,11 @@ fn effects() -> Vec<(&'static str, &'static str, &'static str, &'static str, Ask
 }
 
 /// Settings whose effect is tested elsewhere: the file, and what stands in it for the setting.
-const ELSEWHERE: [(&str, &str, &str); 29] = [
+const ELSEWHERE: [(&str, &str, &str); 30] = [
     ("path", "effects", "PREDICTION_API_MODEL_REPOSITORY_PATH"),
     ("port", "effects", "PORTEND_PORT"),
     ("grpc-port", "grpc", "PORTEND_GRPC_PORT"),
+    ("grpc-answer-limit", "grpc_refusals", "PORTEND_GRPC_ANSWER_LIMIT"),
     ("default-model", "v2", "--default-model"),
     ("class-predictions", "contracts", "--class-predictions"),
     ("sagemaker", "contracts", "SAGEMAKER_BIND_TO_PORT"),

@@ -89,7 +89,7 @@ impl Protocol {
 }
 
 /// All of them. The first one's form of an error is taken where no path says which.
-const PROTOCOLS: [Protocol; 10] = [
+const PROTOCOLS: [Protocol; 11] = [
     pps::PROTOCOL,
     v2::PROTOCOL,
     seldon::PROTOCOL,
@@ -99,6 +99,7 @@ const PROTOCOLS: [Protocol; 10] = [
     vertex::PROTOCOL,
     azure::PROTOCOL,
     v2::grpc::PROTOCOL,
+    seldon::grpc::PROTOCOL,
     grpc::PROTOCOL,
 ];
 

@@ -59,7 +59,7 @@ impl Route {
         Self::new(Place::RootHealth, path, operations)
     }
 
-    /// A call of gRPC: it names its model, if it means one, in its message.
+    /// A call of gRPC: it names its model, if it means one, in its message or beside it.
     pub(crate) fn call(path: impl Into<Path>, call: MethodRouter<Arc<App>>) -> Self {
         Self { call, ..Self::new(Place::Call, path, []) }
     }

@@ -1,10 +1,12 @@
-//! Seldon's protocol, version 1, over REST: what its executor answers outside and its wrapper inside, on the same paths, so
-//! that one server is valid as either. Routes and handlers; what is in a message stands in the files below.
+//! Seldon's protocol, version 1: what its executor answers outside and its wrapper inside, on the same paths, so that one
+//! server is valid as either. Routes and handlers of REST; what is in a message stands in the files below, and gRPC in
+//! `grpc/`.
 
 mod arrival;
 mod described;
 mod exchange;
 mod feedback;
+pub(super) mod grpc;
 mod identity;
 mod message;
 mod passthrough;
@@ -199,7 +201,7 @@ impl Call {
             Self::Transform => {
                 let ready = path.find(app).await?;
                 let answer = |text: &str| passthrough::answer(text, &Unit::of(&ready), &ready.model);
-                Ok(answered(worked(app, request, answer).await?))
+                Ok(answered(with_text(app, request, answer).await?))
             }
             Self::Feedback => {
                 let ready = path.find(app).await?;
@@ -207,7 +209,7 @@ impl Call {
                     let feedback = Feedback::parse(text)?;
                     Ok((feedback.reward()?, feedback.answer(&Unit::of(&ready))?))
                 };
-                let (reward, answer) = worked(app, request, answer).await?;
+                let (reward, answer) = with_text(app, request, answer).await?;
                 ready.deployment.statistics.add_feedback(reward);
                 Ok(answered(answer))
             }
@@ -245,19 +247,30 @@ async fn predict(app: &App, ready: &Ready, request: Request) -> Result<Response,
     Ok(super::response(app.scorer.answer(&app.admission, ready, exchange).await?))
 }
 
-/// Reads a message that is not scored, and answers it with a permit, as whatever takes time.
-async fn worked<T>(
+/// Reads the text of a message that is not scored.
+async fn with_text<T>(
     app: &App,
     request: Request,
     work: impl FnOnce(&str) -> Result<T, ServerError>,
 ) -> Result<T, ServerError> {
-    const SMALL: usize = 64 << 10;
     let arrival = Arrival::read(request, &app.admission, app.config.body_limit).await?;
+    worked(app, arrival.plain().map(<[u8]>::len), || arrival.text().and_then(|text| work(&text))).await
+}
+
+/// Does what is no scoring with a permit, as whatever takes time; `bytes` are the message's, where they say how much it is.
+async fn worked<T>(
+    app: &App,
+    bytes: Option<usize>,
+    work: impl FnOnce() -> Result<T, ServerError>,
+) -> Result<T, ServerError> {
+    const SMALL: usize = 64 << 10;
     let _permit = app.admission.permit().await?;
-    let is_small = arrival.plain().is_some_and(|bytes| bytes.len() <= SMALL);
-    let work = || guarded(|| arrival.text().and_then(|text| work(&text)));
     // other requests on this thread go on elsewhere meanwhile
-    if is_small { work() } else { tokio::task::block_in_place(work) }
+    if bytes.is_some_and(|bytes| bytes <= SMALL) {
+        guarded(work)
+    } else {
+        tokio::task::block_in_place(|| guarded(work))
+    }
 }
 
 fn answered(body: String) -> Response {

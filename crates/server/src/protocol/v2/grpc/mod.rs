@@ -5,7 +5,6 @@ pub(super) mod contents;
 mod infer;
 mod request;
 mod stream;
-mod wire;
 
 use std::sync::Arc;
 
