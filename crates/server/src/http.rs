@@ -10,7 +10,6 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use portend_model::LoadError;
 use tower::ServiceExt;
 
@@ -19,13 +18,15 @@ use crate::admission::Admission;
 use crate::config::Config;
 use crate::error::ServerError;
 use crate::metrics::answers::Codes;
-use crate::metrics::{asked, metrics};
+use crate::metrics::asked;
+use crate::openapi::Subject;
+use crate::openapi::schema::{json_of, object};
 use crate::protocol::grpc::status::Told;
-use crate::protocol::{self, PathId, pps};
+use crate::protocol::{self, PathId, Route, get, pps};
 use crate::repository::{Deployment, Repository, StartError};
 use crate::request_id::{self, RequestId};
 use crate::score::Scorer;
-use crate::{access, unread};
+use crate::{access, openapi, unread};
 
 /// What all requests share.
 #[derive(Debug)]
@@ -82,8 +83,21 @@ impl App {
             return Err("the server is stopping".to_owned());
         }
         match id {
-            Some(id) => self.repository.model(Some(id)).await.map(|_| ()).map_err(|error| error.to_string()),
+            Some(id) => {
+                let ready = self.repository.model(Some(id)).await;
+                ready.map(|_| ()).map_err(|error| self.for_anybody(error).to_string())
+            }
             None => self.repository.readiness().await.map_err(str::to_owned),
+        }
+    }
+
+    /// An error as those are told it who ask for health: where a token is set they need none, and see no names of models.
+    pub(crate) fn for_anybody(&self, error: ServerError) -> ServerError {
+        match error {
+            ServerError::NotFound(_) if self.config.token.is_some() => {
+                ServerError::NotFound("there is no such deployment, or the path names none".to_owned())
+            }
+            error => error,
         }
     }
 
@@ -97,23 +111,31 @@ impl App {
     }
 }
 
+/// The routes that belong to no protocol.
+pub(crate) fn own_routes() -> Vec<Route> {
+    let pong = |_: &Subject<'_>| json_of(&object(&serde_json::json!({ "response": { "const": "pong" } })));
+    let reason = |_: &Subject<'_>| json_of(&object(&serde_json::json!({ "message": { "type": "string" } })));
+    let ping = get(ping, "The process is alive; on SageMaker: models can be asked for predictions");
+    vec![Route::root_health(
+        "/ping",
+        ping.gives(200, "Yes", pong).gives(503, "No, on SageMaker only", reason),
+    )]
+}
+
 /// All routes of a server. Whoever watches the process needs no token.
 fn routes(app: &Arc<App>) -> Router {
-    let (guarded, health) = protocol::routes(false);
+    let (guarded, health) = protocol::routes(|route| app.config.docs || !openapi::is_doc(route));
     let guarded = guarded
-        .route("/metrics", get(metrics))
-        .route("/prometheus", get(metrics))
         .fallback(protocol::unknown_route)
         .method_not_allowed_fallback(protocol::unknown_method)
         .with_state(Arc::clone(app));
-    let health = health.route("/ping", get(ping));
     let health = health.method_not_allowed_fallback(protocol::unknown_method).with_state(Arc::clone(app));
     access::with_token(guarded, app.config.token.as_ref()).merge(health)
 }
 
 /// The routes of the port for gRPC alone.
 fn grpc_routes(app: &Arc<App>) -> Router {
-    let (guarded, health) = protocol::routes(true);
+    let (guarded, health) = protocol::routes(Route::is_call);
     let fallback = |routes: Router<Arc<App>>| routes.method_not_allowed_fallback(protocol::only_grpc);
     let guarded = fallback(guarded.fallback(protocol::only_grpc)).with_state(Arc::clone(app));
     let health = fallback(health).with_state(Arc::clone(app));
@@ -232,11 +254,16 @@ fn stamp(response: &mut Response, took: Duration, request_id: &RequestId) {
     }
 }
 
+/// Beside a request whose path had a slash at its end: relative links in its answer begin one level deeper.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EndedWithSlash;
+
 /// Some clients join `/` and `/predictions` to `//predictions`: repeated and trailing slashes are dropped,
 /// never redirected, because a redirected POST loses its body.
 fn with_plain_path(mut request: Request<Body>) -> Request<Body> {
     let path = request.uri().path();
-    if !path.contains("//") && (path == "/" || !path.ends_with('/')) {
+    let ended_with_slash = path.ends_with('/');
+    if !path.contains("//") && (path == "/" || !ended_with_slash) {
         return request;
     }
     let plain: String =
@@ -246,6 +273,9 @@ fn with_plain_path(mut request: Request<Body>) -> Request<Body> {
         Some(query) => format!("{plain}?{query}"),
         None => plain,
     };
+    if ended_with_slash {
+        request.extensions_mut().insert(EndedWithSlash);
+    }
     if let Ok(uri) = target.parse::<Uri>() {
         *request.uri_mut() = uri;
     }

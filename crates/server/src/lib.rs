@@ -14,7 +14,9 @@ mod error;
 mod http;
 mod listen;
 mod metrics;
+mod openapi;
 mod opening;
+mod packing;
 mod patience;
 mod protocol;
 mod repository;
@@ -33,5 +35,6 @@ pub use config::{
 };
 pub use http::{App, HttpService};
 pub use listen::{End, Server};
-pub use repository::StartError;
+pub use openapi::openapi;
+pub use repository::{StartError, model_name};
 pub use tls::TlsError;

@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Read;
 use std::path::Path;
+
+use flate2::read::GzDecoder;
 
 use crate::connection::Answer;
 use crate::repository;
@@ -244,6 +247,39 @@ fn open_metrics_come_with_exemplars_and_only_when_they_are_asked_for() {
 }
 
 #[test]
+fn a_scraper_that_takes_gzip_gets_the_same_series_compressed() {
+    let folder = stumps(&[("a/m.txt", 1.0)]);
+    let server = serve(folder.path(), &[]);
+    assert_eq!(predict(&server, "a"), Ok(1.0));
+    let ask = |header: &str| server.connect().ask("GET", "/metrics", &[header], b"");
+    let (plain, packed) = (ask("Accept: */*"), ask("Accept-Encoding: gzip"));
+    assert_eq!((plain.header("content-encoding"), packed.header("content-encoding")), (None, Some("gzip")));
+    assert_eq!(packed.header("content-type"), plain.header("content-type"));
+    assert!(packed.body.len() * 4 < plain.body.len(), "{} of {}", packed.body.len(), plain.body.len());
+    let mut text = String::new();
+    GzDecoder::new(&packed.body[..]).read_to_string(&mut text).unwrap();
+    assert!(samples(&text).keys().eq(samples(plain.text()).keys()));
+    server.stop();
+}
+
+#[test]
+fn behind_a_prefix_the_series_of_its_model_are_told() {
+    let folder = stumps(&[("a/m.txt", 1.0), ("b/m.txt", 2.0)]);
+    let server = serve(folder.path(), &[]);
+    assert_eq!((predict(&server, "a"), predict(&server, "b")), (Ok(1.0), Ok(2.0)));
+    let all = scraped(&server);
+    for target in ["/deployment/a/prometheus", "/seldon/any/a/prometheus", "/model/a/metrics"] {
+        let answer = server.get(target);
+        let found: Vec<_> = samples(answer.text()).into_keys().collect();
+        let of_a = |name: &&String| name.contains("model=\"a\"");
+        assert_eq!(found, all.keys().filter(of_a).cloned().collect::<Vec<_>>(), "{target}");
+    }
+    let unknown = server.get("/model/c/metrics");
+    assert_eq!((unknown.status, unknown.text().contains("a, b")), (404, true), "{}", unknown.text());
+    server.stop();
+}
+
+#[test]
 fn metrics_ask_for_the_token_like_predictions() {
     let folder = stumps(&[("m.txt", 1.0)]);
     let mut command = serve_with(&folder.path().join("m.txt"), &[]);
@@ -260,7 +296,7 @@ fn metrics_ask_for_the_token_like_predictions() {
 #[test]
 fn dashboards_of_other_servers_find_their_names() {
     let folder = stumps(&[("a/m.txt", 1.0)]);
-    let check = |names: &str, expected: [bool; 2]| {
+    let check = |names: &str, expected: [bool; 3]| {
         let mut command = serve_with(folder.path(), &[]);
         command.args(["--compatible-metrics", names]);
         let server = RunningServer::start(command);
@@ -281,7 +317,7 @@ fn dashboards_of_other_servers_find_their_names() {
             )
         });
         for (name, value) in &feedback {
-            assert_eq!(all.get(name), expected[0].then_some(value), "{name}");
+            assert_eq!(all.get(name), (expected[0] || expected[1]).then_some(value), "{name}");
         }
         let labels = "deployment_name=\"a\",predictor_name=\"default\",predictor_version=\"1\",\
                       service=\"predictions\",method=\"post\",code=\"422\"";
@@ -293,9 +329,17 @@ fn dashboards_of_other_servers_find_their_names() {
                  model_version=\"1\"}}"
             ),
         ];
+        let engine = ["server", "client"].map(|side| {
+            let model =
+                if side == "client" { ",model_name=\"a\",model_image=\"a\",model_version=\"1\"" } else { "" };
+            let labels = labels.replace("code=", "status=");
+            format!("seldon_api_engine_{side}_requests_duration_seconds_count{{{labels}{model}}}")
+        });
         let triton = ["success", "failure"]
             .map(|end| format!("nv_inference_request_{end}{{model=\"a\",version=\"1\"}}"));
-        for (names, expected) in [(&seldon[1..], expected[0]), (&triton[..], expected[1])] {
+        for (names, expected) in
+            [(&seldon[1..], expected[0]), (&engine[..], expected[1]), (&triton[..], expected[2])]
+        {
             for name in names {
                 assert_eq!(all.get(name), expected.then_some(&1.0), "{name}");
             }
@@ -303,10 +347,11 @@ fn dashboards_of_other_servers_find_their_names() {
         assert_eq!(all.contains_key(&seldon[0]), expected[0]);
         server.stop();
     };
-    check("off", [false, false]);
-    check("seldon", [true, false]);
-    check("triton", [false, true]);
-    check("all", [true, true]);
+    check("off", [false, false, false]);
+    check("seldon", [true, false, false]);
+    check("seldon-engine", [false, true, false]);
+    check("triton", [false, false, true]);
+    check("all", [true, true, true]);
 }
 
 fn give_feedback(server: &RunningServer, reward: f64) {

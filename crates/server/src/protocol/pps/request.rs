@@ -137,15 +137,23 @@ pub(super) fn form_boundary(headers: &HeaderMap) -> Result<Option<String>, Serve
     boundary.map(Some).map_err(|_| ServerError::BadBody(format!("Content-Type {FORM} has no boundary")))
 }
 
-const FORM: &str = "multipart/form-data";
+/// What a body is that has its rows as a file.
+pub(super) const FORM: &str = "multipart/form-data";
 
-/// Content types that mean rows.
+/// Content types that mean rows, for each kind the usual one first.
 const KINDS: [(&str, Rows); 4] = [
     ("text/csv", Rows::Csv),
     ("application/json", Rows::Json),
     ("text/plain", Rows::Csv),
     ("application/csv", Rows::Csv),
 ];
+
+/// The usual content types for rows, and whether they mean JSON.
+pub(super) fn media_types() -> impl Iterator<Item = (&'static str, bool)> {
+    let is_first = |at: usize| KINDS[..at].iter().all(|(_, rows)| *rows != KINDS[at].1);
+    let usual = KINDS.iter().enumerate().filter(move |(at, _)| is_first(*at));
+    usual.map(|(_, (name, rows))| (*name, *rows == Rows::Json))
+}
 
 /// Rows and charset of a content type; CSV when it is empty.
 fn kind(content_type: &str) -> Result<(Rows, &'static Encoding), ServerError> {
