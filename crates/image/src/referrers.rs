@@ -16,6 +16,11 @@ pub(crate) fn tag(subject: &Digest) -> String {
     format!("sha256-{}", subject.hex())
 }
 
+/// Whether a tag is of that kind, so that no image is behind it.
+pub(crate) fn is_list(tag: &str) -> bool {
+    tag.strip_prefix("sha256-").is_some_and(|hex| Digest::parse(&format!("sha256:{hex}")).is_ok())
+}
+
 /// How a list names a manifest.
 pub(crate) fn entry(referrer: &Content) -> Descriptor {
     let mut entry = referrer.descriptor.clone();

@@ -25,6 +25,7 @@ pub use push::RegistryTarget;
 use crate::digest::Digest;
 use crate::error::ImageError;
 use crate::reference::Reference;
+use crate::referrers::is_list;
 use client::Client;
 use token::Scope;
 
@@ -58,7 +59,7 @@ impl Repository {
         }
     }
 
-    /// The tags of the repository.
+    /// The tags of the repository, without those that only list what is about an image.
     pub fn tags(&self) -> Result<Vec<String>, ImageError> {
         #[derive(serde::Deserialize)]
         struct Page {
@@ -68,10 +69,11 @@ impl Repository {
         let repository = &self.reference.repository;
         let what = format!("the tags of {}", self.reference.name());
         let scope = Scope::pull(repository);
-        let mut tags = Vec::new();
+        let mut tags: Vec<String> = Vec::new();
         let mut next = Some(self.client.url(&format!("/v2/{repository}/tags/list?n=1000"))?);
         for _ in 0..MOST_PAGES {
             let Some(url) = next else {
+                tags.retain(|tag| !is_list(tag));
                 tags.sort();
                 return Ok(tags);
             };
