@@ -42,8 +42,9 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), CommandError> {
         return stdout().write_all(text.as_bytes()).map_err(CommandError::Print);
     }
     let runtime = runtime()?;
-    let (path, address) = (effective.places(&["path"]), effective.places(&["host", "port"]));
-    let because = |error| start_error(error, &path, &address);
+    let places = [&["path"][..], &["host", "port"], &["trace-endpoint", "otlp-endpoint", "trace-headers"]]
+        .map(|names| effective.places(names));
+    let because = |error| start_error(error, &places);
     let outcome = runtime.block_on(async {
         let server = Server::bind(effective.config).await.map_err(because)?;
         if let Some(line) = effective.open.filter(|_| server.takes_uploads()) {
@@ -61,14 +62,16 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), CommandError> {
     outcome
 }
 
-/// The error with the settings that led to it: where the path was set, or host and port.
-fn start_error(error: StartError, path: &str, address: &str) -> CommandError {
+/// The error with the settings that led to it: where the path was set, or host and port, or where traces go.
+fn start_error(error: StartError, places: &[String; 3]) -> CommandError {
+    let [path, address, traces] = places.each_ref().map(String::as_str);
     let settings = match &error {
         StartError::Unreadable { .. }
         | StartError::NothingFound { .. }
         | StartError::SeveralFound { .. }
         | StartError::Load(_) => path,
         StartError::Listen { .. } => address,
+        StartError::Traces(_) => traces,
         StartError::Tls(_) | StartError::Threads(_) => "",
     };
     match settings {

@@ -23,11 +23,12 @@ mod stall;
 mod statistics;
 mod tally;
 mod tls;
+mod traces;
 mod unread;
 
 pub use config::{
     AccessLogFormat, AssociationIdSettings, CacheLimits, ClassPredictions, CompatibleMetrics, Config,
-    DeploymentSettings, Secret, TlsConfig, VertexRoutes,
+    DeploymentSettings, Propagator, Secret, TlsConfig, TraceConfig, TraceSampler, VertexRoutes,
 };
 pub use http::{App, HttpService};
 pub use listen::{End, Server};
