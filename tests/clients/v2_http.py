@@ -74,15 +74,8 @@ def infer(client, columns, labels, probabilities):
     check("version", client.infer("fraud", inputs(columns), model_version="1"), labels, probabilities)
 
     outputs = [InferRequestedOutput(name, binary_data=False) for name in ("label", "probabilities")]
-    finite = {k: v if v.dtype == np.object_ else np.nan_to_num(v, nan=0.5) for k, v in columns.items()}
-    as_json = client.infer("fraud", inputs(finite, binary=False), outputs=outputs)
-    as_binary = client.infer("fraud", inputs(finite))
-    expect("JSON: labels", as_json.as_numpy("label").tolist(), [x.decode() for x in as_binary.as_numpy("label")])
-    expect(
-        "JSON: probabilities",
-        as_json.as_numpy("probabilities").tolist(),
-        as_binary.as_numpy("probabilities").tolist(),
-    )
+    # the client writes a missing value as NaN, which is no JSON
+    check("JSON", client.infer("fraud", inputs(columns, binary=False), outputs=outputs), labels, probabilities)
     for request in (None, "gzip", "deflate"):
         for response in (None, "gzip", "deflate"):
             answer = client.infer(

@@ -29,5 +29,7 @@ pub use layout::{LayoutSource, LayoutTarget};
 pub use location::{ArchiveKind, Location};
 pub use platform::Platform;
 pub use reference::Reference;
-pub use registry::{Credentials, RegistryOptions, RegistrySource, RegistryTarget, Repository};
+pub use registry::{
+    CloudEnvironment, Credentials, RegistryOptions, RegistrySource, RegistryTarget, Repository,
+};
 pub use store::{Source, Target};

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read, Write, stderr, stdout};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use portend_server::{End, Server, StartError};
+use portend_server::{End, GrpcPort, Server, StartError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -42,9 +42,22 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), CommandError> {
         return stdout().write_all(text.as_bytes()).map_err(CommandError::Print);
     }
     let runtime = runtime()?;
-    let places = [&["path"][..], &["host", "port"], &["trace-endpoint", "otlp-endpoint", "trace-headers"]]
-        .map(|names| effective.places(names));
-    let because = |error| start_error(error, &places);
+    let grpc_port = effective.config.grpc_port;
+    let [path, address, grpc_address, traces] = [
+        &["path"][..],
+        &["host", "port"],
+        &["host", "grpc-port"],
+        &["trace-endpoint", "otlp-endpoint", "trace-headers"],
+    ]
+    .map(|names| effective.places(names));
+    let because = |error| match (&error, grpc_port) {
+        (StartError::Listen { address, .. }, GrpcPort::Wanted(port))
+            if address.ends_with(&format!(":{port}")) =>
+        {
+            start_error(error, [&path, &grpc_address, &traces])
+        }
+        _ => start_error(error, [&path, &address, &traces]),
+    };
     let outcome = runtime.block_on(async {
         let server = Server::bind(effective.config).await.map_err(because)?;
         if let Some(line) = effective.open.filter(|_| server.takes_uploads()) {
@@ -63,8 +76,7 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), CommandError> {
 }
 
 /// The error with the settings that led to it: where the path was set, or host and port, or where traces go.
-fn start_error(error: StartError, places: &[String; 3]) -> CommandError {
-    let [path, address, traces] = places.each_ref().map(String::as_str);
+fn start_error(error: StartError, [path, address, traces]: [&str; 3]) -> CommandError {
     let settings = match &error {
         StartError::Unreadable { .. }
         | StartError::NothingFound { .. }
@@ -161,6 +173,11 @@ pub(crate) fn announce(server: &Server) -> Result<(), CommandError> {
     let address =
         server.address().map_err(|source| CommandError::Io { what: "the address cannot be told", source })?;
     _ = writeln!(stderr(), "listening on {}://{address}", server.scheme()); // nobody has to read it
+    if let Some(address) = server.grpc_address() {
+        _ = writeln!(stderr(), "listening for gRPC alone on {}://{address}", server.scheme());
+    } else if let Some(port) = server.missed_grpc_port() {
+        _ = writeln!(stderr(), "port {port} is taken: gRPC is spoken at the address above only");
+    }
     Ok(())
 }
 

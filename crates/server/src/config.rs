@@ -25,6 +25,8 @@ pub struct Config {
     pub host: String,
     /// The port to listen on; 0 takes a free one.
     pub port: u16,
+    /// A port for gRPC alone, which `port` speaks as well.
+    pub grpc_port: GrpcPort,
     /// How many requests may score at once, and how many threads score; one or more.
     pub workers: usize,
     /// The target's name for model files that come without a manifest.
@@ -104,6 +106,17 @@ pub enum Propagator {
     B3,
     /// `X-B3-TraceId` and others.
     B3Multi,
+}
+
+/// A port for gRPC alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GrpcPort {
+    /// None.
+    Off,
+    /// This one, unless somebody else has it.
+    IfFree(u16),
+    /// This one; without it the server does not start.
+    Wanted(u16),
 }
 
 /// Other servers whose names of metrics are told as well.
@@ -229,6 +242,7 @@ impl Config {
             vertex: VertexRoutes::default(),
             host: "127.0.0.1".to_owned(),
             port: 8080,
+            grpc_port: GrpcPort::IfFree(8001),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             target: "target".to_owned(),
             trust: Trust::default(),

@@ -26,7 +26,7 @@ pub(crate) enum ServerError {
     #[error("{0}")]
     BadBody(String),
     /// The body is too large.
-    #[error("the request body is larger than {} MiB{}", .limit >> 20, if *.unpacked { " when decompressed" } else { "" })]
+    #[error("the request body is larger than {}{}", size(*.limit as u64), if *.unpacked { " when decompressed" } else { "" })]
     TooLarge {
         /// The limit in bytes.
         limit: usize,
@@ -79,6 +79,15 @@ pub(crate) enum ServerError {
         /// What is expected.
         rate: usize,
     },
+    /// The client's own time for the call is over.
+    #[error("the deadline of the call is over before its answer was there")]
+    DeadlineExceeded,
+    /// Something that this server does not do.
+    #[error("{0}")]
+    Unimplemented(String),
+    /// The server was told to stop.
+    #[error("the server is stopping")]
+    Stopping,
     /// More is asked than can be done.
     #[error("the server is overloaded, {0}: try again in a moment")]
     Overloaded(&'static str),
@@ -126,6 +135,9 @@ impl ServerError {
             }
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BadParameter(_) | Self::AssociationId(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+            Self::Unimplemented(_) => StatusCode::NOT_IMPLEMENTED,
+            Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::Loading(_) | Self::LoadFailed { .. } | Self::Unloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Overloaded(_) => StatusCode::TOO_MANY_REQUESTS,

@@ -22,6 +22,7 @@ use crate::error::ServerError;
 use crate::metrics::answers::Codes;
 use crate::metrics::asked::{self, Asked};
 use crate::metrics::metrics;
+use crate::protocol::grpc::status::Told;
 use crate::protocol::{self, PathId, pps};
 use crate::repository::{Repository, StartError};
 use crate::request_id::{self, RequestId};
@@ -66,6 +67,11 @@ impl App {
         Ok(Self { config, repository, scorer, admission, log, stopping, started, responses, traces, next_id })
     }
 
+    /// Whether the server was told to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
     /// Loads the models that are loaded at the start; see [`crate::Server::run`].
     pub fn load(&self) -> Result<(), LoadError> {
         self.repository.preload()
@@ -73,7 +79,7 @@ impl App {
 
     /// Whether requests should be sent here, for the model called `id` or for any; else why not.
     pub(crate) async fn readiness(&self, id: Option<&str>) -> Result<(), String> {
-        if self.stopping.load(Ordering::Relaxed) {
+        if self.is_stopping() {
             return Err("the server is stopping".to_owned());
         }
         match id {
@@ -94,7 +100,7 @@ impl App {
 
 /// All routes of a server. Whoever watches the process needs no token.
 fn routes(app: &Arc<App>) -> Router {
-    let (guarded, health) = protocol::routes();
+    let (guarded, health) = protocol::routes(false);
     let guarded = guarded
         .route("/metrics", get(metrics))
         .route("/prometheus", get(metrics))
@@ -103,8 +109,21 @@ fn routes(app: &Arc<App>) -> Router {
         .with_state(Arc::clone(app));
     let health = health.route("/ping", get(ping));
     let health = health.method_not_allowed_fallback(protocol::unknown_method).with_state(Arc::clone(app));
-    let all = access::with_token(guarded, app.config.token.as_ref()).merge(health);
-    if app.traces.is_some() { all.route_layer(map_request(asked::note_route)) } else { all }
+    noted(access::with_token(guarded, app.config.token.as_ref()).merge(health), app)
+}
+
+/// With the route noted, for traces.
+fn noted(routes: Router, app: &App) -> Router {
+    if app.traces.is_some() { routes.route_layer(map_request(asked::note_route)) } else { routes }
+}
+
+/// The routes of the port for gRPC alone.
+fn grpc_routes(app: &Arc<App>) -> Router {
+    let (guarded, health) = protocol::routes(true);
+    let fallback = |routes: Router<Arc<App>>| routes.method_not_allowed_fallback(protocol::only_grpc);
+    let guarded = fallback(guarded.fallback(protocol::only_grpc)).with_state(Arc::clone(app));
+    let health = fallback(health).with_state(Arc::clone(app));
+    noted(access::with_token(guarded, app.config.token.as_ref()).merge(health), app)
 }
 
 /// Refuses a request for its head, behind what tells browsers of origins and before any route.
@@ -127,9 +146,18 @@ pub struct HttpService {
 impl HttpService {
     /// The service for `app`.
     pub fn new(app: Arc<App>) -> Self {
+        Self::of(routes(&app), app)
+    }
+
+    /// The service of the port for gRPC alone.
+    pub(crate) fn grpc_only(app: Arc<App>) -> Self {
+        Self::of(grpc_routes(&app), app)
+    }
+
+    fn of(routes: Router, app: Arc<App>) -> Self {
         let with_origins = |routes| access::with_origins(routes, &app.config.cors);
         let refused = with_origins(Router::new().fallback(refused_head));
-        Self { routes: with_origins(routes(&app)), refused, app }
+        Self { routes: with_origins(routes), refused, app }
     }
 
     /// Answers one request. From the outside in: the path is made plain before a route is looked for; time,
@@ -155,19 +183,20 @@ impl HttpService {
                     protocol = protocol::of_path(request.uri().path());
                 }
                 let answered;
-                (answered, asked) = asked::noted(self.routes.oneshot(request)).await;
+                (answered, asked) = asked::noted(traced.is_some(), self.routes.oneshot(request)).await;
                 answered
             }
             Err(_) => self.refused.oneshot(request).await,
         };
         let mut response = answered.unwrap_or_else(|never| match never {});
         unread::settle(unread, self.app.config.body_limit, &mut response);
-        if self.app.stopping.load(Ordering::Relaxed) {
+        if self.app.is_stopping() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         let took = started.elapsed();
         stamp(&mut response, took, &request_id);
-        let code = response.status().as_u16();
+        let status = response.extensions().get::<Told>().map_or(response.status(), |told| told.0);
+        let code = status.as_u16();
         self.app.responses.add(code);
         let trace = traced.as_deref().and_then(Traced::trace);
         if let Some(deployment) = asked.deployment.as_ref().filter(|_| may_predict) {

@@ -8,6 +8,7 @@ mod access_log;
 mod admission;
 mod body;
 mod config;
+mod connection;
 mod decimal;
 mod error;
 mod http;
@@ -28,7 +29,7 @@ mod unread;
 
 pub use config::{
     AccessLogFormat, AssociationIdSettings, CacheLimits, ClassPredictions, CompatibleMetrics, Config,
-    DeploymentSettings, Propagator, Secret, TlsConfig, TraceConfig, TraceSampler, VertexRoutes,
+    DeploymentSettings, GrpcPort, Propagator, Secret, TlsConfig, TraceConfig, TraceSampler, VertexRoutes,
 };
 pub use http::{App, HttpService};
 pub use listen::{End, Server};

@@ -3,9 +3,12 @@
 
 mod address;
 mod answer;
+mod certificates;
 mod challenge;
 mod client;
+mod cloud;
 mod credentials;
+mod http;
 mod pull;
 mod push;
 mod token;
@@ -13,6 +16,7 @@ mod token;
 use std::sync::Arc;
 
 pub use client::RegistryOptions;
+pub use cloud::CloudEnvironment;
 pub use credentials::Credentials;
 pub use pull::RegistrySource;
 pub use push::RegistryTarget;

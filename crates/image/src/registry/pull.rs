@@ -134,7 +134,7 @@ impl Read for Resuming<'_> {
                     return Err(ImageError::Unreachable(what).into());
                 }
                 _ => {
-                    self.source.client.pause(self.breaks);
+                    self.source.client.http.pause(self.breaks);
                     self.breaks += 1;
                     self.inner = None;
                     self.open().map_err(io::Error::from)?;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::address::Address;
 use super::answer::Answer;
-use super::client::{Client, RegistryOptions, passes};
+use super::client::{Client, RegistryOptions};
+use super::http::passes;
 use super::token::Scope;
 use crate::digest::Hasher;
 use crate::document::{Content, Descriptor};
@@ -128,7 +129,7 @@ impl Target for RegistryTarget {
     fn put(&self, blob: &Descriptor, from: &dyn Source) -> Result<bool, ImageError> {
         for attempt in 1..ATTEMPTS {
             match self.upload(blob, from) {
-                Err(error) if passes(&error) => self.client.pause(attempt),
+                Err(error) if passes(&error) => self.client.http.pause(attempt),
                 done => return done,
             }
         }
@@ -197,7 +198,7 @@ impl Session<'_> {
                 // a registry that was restarted does not know the upload any more: it is begun again
                 Err(ImageError::Absent(text)) => return Err(ImageError::Unreachable(text)),
                 Err(error) if passes(&error) && breaks < MOST_BREAKS => {
-                    self.target.client.pause(breaks.min(2));
+                    self.target.client.http.pause(breaks.min(2));
                     breaks += 1;
                     let status = self.request("GET", &self.location, &[], &[]);
                     let Ok(status) = status.and_then(|answer| answer.expect(&[200, 204], &self.what)) else {

@@ -92,7 +92,7 @@ fn answer(out: &mut TcpStream, status: u16, headers: &[(&str, &str)], body: &[u8
 
 fn options() -> RegistryOptions {
     let given = Some(("user".to_owned(), "s3cret".to_owned()));
-    let credentials = Credentials { given, files: Vec::new() };
+    let credentials = Credentials { given, ..Credentials::default() };
     RegistryOptions { credentials, wait: Duration::from_millis(5), ..RegistryOptions::default() }
 }
 
@@ -312,7 +312,8 @@ fn a_token_is_had_for_a_scope_and_renewed_when_it_is_refused() {
     )
     .unwrap();
     let files = vec![folder.path().join("config.json")];
-    let options = RegistryOptions { credentials: Credentials { given: None, files }, ..options() };
+    let options =
+        RegistryOptions { credentials: Credentials { files, ..Credentials::default() }, ..options() };
     _ = RegistrySource::new(&server.reference("team/churn:1"), &options).unwrap().root();
     let last = tokens.requests()[2].clone();
     let form = "service=r&scope=repository%3Ateam%2Fchurn%3Apull&grant_type=refresh_token&refresh_token=a%20b%26c&client_id=portend";

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use portend_server::{AccessLogFormat, ClassPredictions, CompatibleMetrics, Secret};
+use portend_server::{AccessLogFormat, ClassPredictions, CompatibleMetrics, GrpcPort, Secret};
 
 use super::Draft;
 use super::form;
@@ -219,7 +219,7 @@ const SIGNATURES: [Setting; 2] = [
     },
 ];
 
-const LISTENING: [Setting; 3] = [
+const LISTENING: [Setting; 4] = [
     Setting {
         name: "host",
         reach: Reach::Flag("HOST"),
@@ -245,6 +245,25 @@ const LISTENING: [Setting; 3] = [
         secret: false,
         sentence: "The port to listen on; 0 takes a free one. The address is printed on standard error",
         example: "9000",
+    },
+    Setting {
+        name: "grpc-port",
+        reach: Reach::Flag("PORT"),
+        variables: &["PORTEND_GRPC_PORT"],
+        kind: Kind::Number {
+            least: 0,
+            most: u16::MAX as u64,
+            set: |draft, port| {
+                draft.config.grpc_port = match u16::try_from(port).unwrap_or(u16::MAX) {
+                    0 => GrpcPort::Off,
+                    port => GrpcPort::Wanted(port),
+                }
+            },
+        },
+        default: Unset::Follows("8001 where it is free", |_| None),
+        secret: false,
+        sentence: "A port that speaks gRPC alone, beside the one for everything; 0 for none",
+        example: "9001",
     },
     Setting {
         name: "access-log",

@@ -100,6 +100,10 @@ pub(crate) struct RegistryArguments {
     /// A file (PEM) with certificate authorities to trust beside the system's; may be repeated
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Vec<PathBuf>,
+    /// A directory with authorities (*.crt) and a certificate to show (*.cert with *.key). Default: the registry's in
+    /// ~/.config/containers/certs.d, /etc/containers/certs.d or /etc/docker/certs.d
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cert_dir: Option<PathBuf>,
     /// A registry that may have a certificate that nobody vouches for, or none; may be repeated. One on this machine
     /// needs none anyway
     #[arg(long, value_name = "HOST[:PORT]")]

@@ -82,6 +82,7 @@ fn of_the_data_plane() -> Vec<Row> {
         ("AIP_HEALTH_ROUTE", "/a/b", "vertex-health-route", json!("/a/b"), Some("/a?b")),
         ("PORTEND_SAGEMAKER", "yes", "sagemaker", json!(true), Some("aws")),
         ("PORTEND_CLASS_PREDICTIONS", "Labels", "class-predictions", json!("labels"), Some("classes")),
+        ("PORTEND_GRPC_PORT", "9001", "grpc-port", json!(9001), Some("http")),
         ("PORTEND_ACCESS_LOG", "JSON", "access-log", json!("json"), Some("none")),
         ("PORTEND_TOKEN", SECRET, "token", json!("***"), None),
         ("PORTEND_READ_ONLY", "true", "read-only", json!(true), Some("ro")),

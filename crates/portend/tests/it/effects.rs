@@ -167,9 +167,10 @@ fn effects() -> Vec<(&'static str, &'static str, &'static str, &'static str, Ask
 }
 
 /// Settings whose effect is tested elsewhere: the file, and what stands in it for the setting.
-const ELSEWHERE: [(&str, &str, &str); 41] = [
+const ELSEWHERE: [(&str, &str, &str); 42] = [
     ("path", "effects", "PREDICTION_API_MODEL_REPOSITORY_PATH"),
     ("port", "effects", "PORTEND_PORT"),
+    ("grpc-port", "grpc", "PORTEND_GRPC_PORT"),
     ("default-model", "v2", "--default-model"),
     ("class-predictions", "contracts", "--class-predictions"),
     ("sagemaker", "contracts", "SAGEMAKER_BIND_TO_PORT"),

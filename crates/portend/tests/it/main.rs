@@ -16,6 +16,7 @@ mod crowd;
 mod dashboard;
 mod documents;
 mod effects;
+mod grpc;
 mod https;
 mod image_build;
 mod image_registry;

@@ -266,14 +266,30 @@ fn dashboards_of_other_servers_find_their_names() {
         let server = RunningServer::start(command);
         assert_eq!(predict(&server, "a"), Ok(1.0));
         assert_eq!(post(&server, "/deployments/a/predictions", CSV, "x\nno\n").status, 422);
+        for reward in [-1.5, 0.0] {
+            give_feedback(&server, reward);
+        }
         let all = scraped(&server);
+        let feedback = [("", 2.0), ("_reward", -1.5)].map(|(name, value)| {
+            (
+                format!(
+                    "seldon_api_model_feedback{name}_total{{deployment_name=\"a\",model_name=\"a\",model_image=\"a\",\
+                     model_version=\"1\",predictor_name=\"default\",predictor_version=\"1\",\
+                     seldon_deployment_name=\"a\",image_name=\"a\",image_version=\"1\",method=\"feedback\"}}"
+                ),
+                value,
+            )
+        });
+        for (name, value) in &feedback {
+            assert_eq!(all.get(name), expected[0].then_some(value), "{name}");
+        }
         let labels = "deployment_name=\"a\",predictor_name=\"default\",predictor_version=\"1\",\
                       service=\"predictions\",method=\"post\",code=\"422\"";
         let seldon = [
             format!("seldon_api_executor_server_requests_seconds_bucket{{{labels},le=\"0.005\"}}"),
             format!("seldon_api_executor_server_requests_seconds_summary_count{{{labels}}}"),
             format!(
-                "seldon_api_executor_client_requests_seconds_count{{{labels},model_name=\"a\",model_image=\"\",\
+                "seldon_api_executor_client_requests_seconds_count{{{labels},model_name=\"a\",model_image=\"a\",\
                  model_version=\"1\"}}"
             ),
         ];
@@ -291,6 +307,14 @@ fn dashboards_of_other_servers_find_their_names() {
     check("seldon", [true, false]);
     check("triton", [false, true]);
     check("all", [true, true]);
+}
+
+fn give_feedback(server: &RunningServer, reward: f64) {
+    let body = format!("{{\"reward\":{reward}}}");
+    assert_eq!(
+        post(server, "/model/a/send-feedback", &["Content-Type: application/json"], &body).status,
+        200
+    );
 }
 
 /// Name, type and labels of each family that a server tells.
@@ -325,6 +349,7 @@ fn the_page_of_the_reference_has_every_metric() {
         .arg(folder.path());
     let server = RunningServer::start(command);
     assert_eq!(predict(&server, "a"), Ok(1.0));
+    give_feedback(&server, 0.5);
     let told = told(server.get("/metrics").text());
     server.stop();
     let page = fs::read_to_string(repository("docs/reference/metrics.md")).unwrap();

@@ -15,7 +15,14 @@ use crate::score::Course;
 pub(crate) struct Asked {
     /// The deployment.
     pub(crate) deployment: Option<Arc<Deployment>>,
-    /// The route, where requests are traced.
+    /// What only traces tell; None for a request that is not traced.
+    pub(crate) way: Option<Box<Way>>,
+}
+
+/// The way of a request through the server.
+#[derive(Debug, Default)]
+pub(crate) struct Way {
+    /// Its route.
     pub(crate) route: Option<MatchedPath>,
     /// How it was scored, if it was.
     pub(crate) course: Option<Course>,
@@ -35,19 +42,25 @@ pub(crate) fn note_deployment(deployment: &Arc<Deployment>) {
     note(|asked| asked.deployment = Some(Arc::clone(deployment)));
 }
 
+/// Takes a note of a request that is traced.
+fn note_way(noted: impl FnOnce(&mut Way)) {
+    note(|asked| _ = asked.way.as_deref_mut().map(noted));
+}
+
 /// The request was scored.
 pub(crate) fn note_course(course: Course) {
-    note(|asked| asked.course = Some(course));
+    note_way(|way| way.course = Some(course));
 }
 
 /// Notes the route that a request took on its way there.
 pub(crate) async fn note_route(route: MatchedPath, request: Request) -> Request {
-    note(|asked| asked.route = Some(route));
+    note_way(|way| way.route = Some(route));
     request
 }
 
-/// What answers a request, together with what was noted meanwhile.
-pub(crate) async fn noted<F: Future>(answering: F) -> (F::Output, Asked) {
+/// What answers a request, together with what was noted meanwhile; its way only where it is `traced`.
+pub(crate) async fn noted<F: Future>(traced: bool, answering: F) -> (F::Output, Asked) {
     let both = async { (answering.await, ASKED.with(RefCell::take)) };
-    ASKED.scope(RefCell::default(), both).await
+    let asked = Asked { deployment: None, way: traced.then(Box::default) };
+    ASKED.scope(RefCell::new(asked), both).await
 }

@@ -68,6 +68,45 @@ fn seldon(text: &mut Text, loaded: &[(&Seen<'_>, &str)]) {
             text.summary(labels, counts.count, std::time::Duration::from_nanos(counts.sum));
         });
     }
+    feedback(text, loaded);
+}
+
+/// A number of a deployment.
+type Number = fn(&Statistics) -> f64;
+
+/// What Seldon's wrapper tells of feedback. Rewards may be negative, so that their sum is no counter.
+const FEEDBACK: [(Kind, &str, &str, Number); 2] = [
+    (
+        Kind::Counter,
+        "seldon_api_model_feedback_total",
+        "Feedback, as Seldon's wrapper tells it.",
+        |statistics| statistics.feedback().0 as f64,
+    ),
+    (Kind::Unknown, "seldon_api_model_feedback_reward_total", "The sum of its rewards.", |statistics| {
+        statistics.feedback().1
+    }),
+];
+
+fn feedback(text: &mut Text, loaded: &[(&Seen<'_>, &str)]) {
+    let told = || loaded.iter().filter(|(seen, _)| seen.statistics.feedback().0 > 0);
+    for (kind, name, help, figure) in FEEDBACK {
+        text.family(kind, name, help);
+        for (seen, version) in told() {
+            let labels = [
+                ("deployment_name", seen.id),
+                ("model_name", seen.id),
+                ("model_image", seen.id),
+                ("model_version", *version),
+                ("predictor_name", "default"),
+                ("predictor_version", *version),
+                ("seldon_deployment_name", seen.id),
+                ("image_name", seen.id),
+                ("image_version", *version),
+                ("method", "feedback"),
+            ];
+            text.number(&labels, figure(seen.statistics));
+        }
+    }
 }
 
 fn each_answer(
@@ -94,7 +133,11 @@ fn each_answer(
                 ("code", code),
             ];
             if of_model {
-                labels.extend([("model_name", seen.id), ("model_image", ""), ("model_version", version)]);
+                labels.extend([
+                    ("model_name", seen.id),
+                    ("model_image", seen.id),
+                    ("model_version", version),
+                ]);
             }
             write(&labels, &counts);
         }

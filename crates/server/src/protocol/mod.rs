@@ -3,9 +3,11 @@
 //! share: where their routes stand, how they find their model, and whose error form an answer takes.
 
 mod azure;
+pub(crate) mod grpc;
 mod mlflow;
 mod odahu;
 pub(crate) mod pps;
+mod python_json;
 mod rows;
 mod seldon;
 mod tensor;
@@ -57,7 +59,7 @@ impl Protocol {
 }
 
 /// All of them. The first one's form of an error is taken where no path says which.
-const PROTOCOLS: [Protocol; 8] = [
+const PROTOCOLS: [Protocol; 10] = [
     pps::PROTOCOL,
     v2::PROTOCOL,
     seldon::PROTOCOL,
@@ -66,6 +68,8 @@ const PROTOCOLS: [Protocol; 8] = [
     odahu::PROTOCOL,
     vertex::PROTOCOL,
     azure::PROTOCOL,
+    v2::grpc::PROTOCOL,
+    grpc::PROTOCOL,
 ];
 
 /// How many there are.
@@ -90,6 +94,8 @@ enum Place {
     Model,
     Health,
     RootHealth,
+    Call,
+    HealthCall,
 }
 
 impl Route {
@@ -112,18 +118,30 @@ impl Route {
     pub(crate) fn root_health(path: impl Into<Cow<'static, str>>, methods: MethodRouter<Arc<App>>) -> Self {
         Self { place: Place::RootHealth, path: path.into(), methods }
     }
+
+    /// A call of gRPC: it names its model, if it means one, in its message.
+    pub(crate) fn call(path: impl Into<Cow<'static, str>>, methods: MethodRouter<Arc<App>>) -> Self {
+        Self { place: Place::Call, path: path.into(), methods }
+    }
+
+    /// The same without a token, for those who watch the process.
+    pub(crate) fn health_call(path: impl Into<Cow<'static, str>>, methods: MethodRouter<Arc<App>>) -> Self {
+        Self { place: Place::HealthCall, path: path.into(), methods }
+    }
 }
 
 /// Prefixes that name the model for whatever follows.
 const PREFIXES: [&str; 5] =
     ["/model/{id}", "/deployment/{id}", "/deployments/{id}", "/seldon/{id}", "/seldon/{namespace}/{id}"];
 
-/// The routes of all protocols: those that ask for the token where one is set, and those of health.
-pub(crate) fn routes() -> (Router<Arc<App>>, Router<Arc<App>>) {
+/// The routes of all protocols, or of those of gRPC: those that ask for the token where one is set, and those of health.
+pub(crate) fn routes(only_grpc: bool) -> (Router<Arc<App>>, Router<Arc<App>>) {
     let (mut guarded, mut open) = (Router::new(), Router::new());
-    for Route { place, path, methods } in PROTOCOLS.iter().flat_map(|protocol| (protocol.routes)()) {
+    let all = PROTOCOLS.iter().flat_map(|protocol| (protocol.routes)());
+    let wanted = all.filter(|route| !only_grpc || matches!(route.place, Place::Call | Place::HealthCall));
+    for Route { place, path, methods } in wanted {
         let prefixes: &[&str] = if matches!(place, Place::Model | Place::Health) { &PREFIXES } else { &[] };
-        let is_open = matches!(place, Place::Health | Place::RootHealth);
+        let is_open = matches!(place, Place::Health | Place::RootHealth | Place::HealthCall);
         let router = if is_open { &mut open } else { &mut guarded };
         for prefix in std::iter::once(&"").chain(prefixes) {
             *router = std::mem::take(router).route(&format!("{prefix}{path}"), methods.clone());
@@ -207,11 +225,26 @@ fn error_key(error: &ServerError) -> Response {
 
 /// The answer to a path that has no route.
 pub(crate) async fn unknown_route(request: Request) -> Response {
+    if grpc::is_call(request.headers()) {
+        let path = shortened(request.uri().path()).into_owned();
+        let error =
+            ServerError::Unimplemented(format!("there is no call {path}: server reflection lists all"));
+        return grpc::status::error_form(&error);
+    }
     let error = ServerError::NotFound(
         "there is no such route; predictions are at POST /predictions and POST /deployments/{id}/predictions"
             .to_owned(),
     );
     error_response(request.uri().path(), &error)
+}
+
+/// The answer to what comes to the port for gRPC alone and is something else.
+pub(crate) async fn only_grpc(request: Request) -> Response {
+    if grpc::is_call(request.headers()) {
+        return unknown_route(request).await;
+    }
+    let error = "this port speaks gRPC alone: the other protocols are on the server's main port";
+    error_response("", &ServerError::NotFound(error.to_owned()))
 }
 
 /// The answer to a method that a route does not have.

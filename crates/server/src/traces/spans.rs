@@ -69,7 +69,8 @@ impl Traced {
             KeyValue::new("http.response.status_code", i64::from(*status)),
             KeyValue::new("portend.request_id", request_id.to_string()),
         ];
-        if let Some(route) = &asked.route {
+        let way = asked.way.as_deref();
+        if let Some(route) = way.and_then(|way| way.route.as_ref()) {
             self.span.update_name(format!("{} {}", self.method, route.as_str()));
             attributes.push(KeyValue::new("http.route", route.as_str().to_owned()));
         }
@@ -81,7 +82,7 @@ impl Traced {
             attributes.push(KeyValue::new("error.type", status.to_string()));
             self.span.set_status(Status::error(""));
         }
-        if let Some(course) = &asked.course {
+        if let Some(course) = way.and_then(|way| way.course.as_ref()) {
             let rows = i64::try_from(course.rows).unwrap_or(i64::MAX);
             attributes.push(KeyValue::new("portend.rows", rows));
             self.parts(course);

@@ -16,6 +16,7 @@ use super::request::{InferRequest, raw_frame};
 use crate::admission::Admission;
 use crate::body::{Packing, Payload, gather, packing};
 use crate::error::ServerError;
+use crate::protocol::python_json::plain_json;
 use crate::score::{Block, Encoder, Exchange, Sections};
 
 /// The bytes of JSON at the start of a body; raw tensors follow.
@@ -110,7 +111,14 @@ impl Exchange for InferExchange {
             }
             length => {
                 let (json, raw) = parts(&body, length)?;
-                let request = InferRequest::parse(json)?;
+                let plain;
+                let request = match InferRequest::parse(json) {
+                    Ok(request) => request,
+                    Err(error) => {
+                        plain = from_python(json).ok_or(error)?;
+                        InferRequest::parse(plain.as_bytes())?
+                    }
+                };
                 let writers = request.writers(model)?;
                 (request.frame(raw, model)?, writers, request.id)
             }
@@ -121,6 +129,11 @@ impl Exchange for InferExchange {
         let encoder = InferEncoder { called: self.called, id, writers, outputs, packing: self.packed_answer };
         Ok((vec![frame], encoder))
     }
+}
+
+/// The JSON of a client that writes NaN and Infinity as Python does, which no parser of JSON takes.
+fn from_python(json: &[u8]) -> Option<String> {
+    plain_json(std::str::from_utf8(json).ok()?)
 }
 
 /// The JSON of a body, and what follows it.

@@ -3,6 +3,7 @@
 
 pub(super) mod datatype;
 mod describe;
+pub(super) mod grpc;
 mod infer;
 mod manage;
 mod outputs;

@@ -1,0 +1,146 @@
+//! gRPC, as its protocols share it: how calls come and end over HTTP/2, and the services that every server of it has,
+//! health and reflection. A call is a request like any other: its head passes the same checks, its body the same gates.
+
+mod deadline;
+#[rustfmt::skip]
+pub(crate) mod generated;
+mod health;
+pub(crate) mod incoming;
+pub(crate) mod message;
+mod reflection;
+pub(crate) mod status;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode, Version, header};
+use axum::response::Response;
+use axum::routing::post;
+use futures_util::{Stream, StreamExt, stream};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use prost::Message;
+
+use super::{Protocol, Route};
+use crate::error::ServerError;
+use crate::http::{self, App};
+use deadline::Deadline;
+
+/// The services of every server.
+pub(super) const PROTOCOL: Protocol = Protocol {
+    name: "grpc",
+    routes,
+    paths: &["/grpc.health.v1.Health", REFLECTION, REFLECTION_ALPHA],
+    error_form: status::error_form,
+};
+
+const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection";
+const REFLECTION_ALPHA: &str = "/grpc.reflection.v1alpha.ServerReflection";
+
+fn routes() -> Vec<Route> {
+    vec![
+        Route::health_call("/grpc.health.v1.Health/Check", post(health::check)),
+        Route::health_call("/grpc.health.v1.Health/Watch", post(health::watch)),
+        Route::call(format!("{REFLECTION}/ServerReflectionInfo"), post(reflection::info)),
+        Route::call(format!("{REFLECTION_ALPHA}/ServerReflectionInfo"), post(reflection::info)),
+    ]
+}
+
+/// The bytes of a message that holds a few words.
+const SMALL: usize = 1 << 20;
+
+/// True for calls of gRPC, whatever they are about.
+pub(crate) fn is_call(headers: &HeaderMap) -> bool {
+    let rest = headers.get(header::CONTENT_TYPE).and_then(|v| v.as_bytes().strip_prefix(b"application/grpc"));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"+") || rest.starts_with(b";"))
+}
+
+/// Whether there is a service of this full name.
+fn is_service(name: &str) -> bool {
+    generated::FILES.iter().any(|file| file.services.contains(&name))
+}
+
+/// What comes to the path of a call and is none.
+fn refusal(request: &Request) -> Option<Response> {
+    let (status, message) = if !is_call(request.headers()) {
+        (
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "this is a call of gRPC: send it with Content-Type application/grpc",
+        )
+    } else if request.version() != Version::HTTP_2 {
+        (
+            StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            "gRPC is spoken over HTTP/2: send HTTP/2 with prior knowledge",
+        )
+    } else {
+        return None;
+    };
+    Some(http::json(status, serde_json::json!({ "message": message }).to_string()))
+}
+
+/// A call with one message each way, of which the first is a few words.
+pub(crate) async fn unary<Q: Message + Default, A: Message, F>(
+    app: &App,
+    request: Request,
+    work: impl FnOnce(Q) -> F,
+) -> Response
+where
+    F: Future<Output = Result<A, ServerError>>,
+{
+    called(request, |headers, body| async move {
+        let asked = gathered_message(&headers, body, app).await?;
+        Ok(message::reply(&work(asked).await?))
+    })
+    .await
+}
+
+/// A call that is answered within its deadline; `work` is given head and body.
+pub(crate) async fn called<F>(request: Request, work: impl FnOnce(HeaderMap, Body) -> F) -> Response
+where
+    F: Future<Output = Result<Response, ServerError>>,
+{
+    if let Some(refusal) = refusal(&request) {
+        return refusal;
+    }
+    let (head, body) = request.into_parts();
+    let worked = match Deadline::of(&head.headers) {
+        Ok(deadline) => deadline.within(work(head.headers, body)).await,
+        Err(error) => Err(error),
+    };
+    worked.unwrap_or_else(|error| status::error_form(&error))
+}
+
+/// The one small message of a request.
+async fn gathered_message<M: Message + Default>(
+    headers: &HeaderMap,
+    body: Body,
+    app: &App,
+) -> Result<M, ServerError> {
+    let limit = app.config.body_limit.min(SMALL);
+    message::decoded(&message::gathered(headers, body, app, limit).await?)
+}
+
+/// An answer of several messages. An error is its end.
+pub(crate) fn streamed<A: Message>(
+    messages: impl Stream<Item = Result<A, ServerError>> + Send + 'static,
+) -> Response {
+    streamed_frames(messages.map(|answer| answer.map(|answer| vec![message::framed(&answer)])))
+}
+
+/// The same of messages that have their prefix already, each in its chunks.
+pub(crate) fn streamed_frames(
+    messages: impl Stream<Item = Result<Vec<bytes::Bytes>, ServerError>> + Send + 'static,
+) -> Response {
+    let mut over = false;
+    let ends = messages.map(Some).chain(stream::once(async { None }));
+    let frames = ends.flat_map(move |next| {
+        let frames = match next {
+            _ if over => Vec::new(),
+            Some(Ok(chunks)) => chunks.into_iter().map(Frame::data).collect(),
+            Some(Err(error)) => vec![Frame::trailers(status::failed(&error))],
+            None => vec![Frame::trailers(status::ok())],
+        };
+        over |= frames.iter().any(Frame::is_trailers);
+        stream::iter(frames.into_iter().map(Ok::<_, std::convert::Infallible>))
+    });
+    message::with_head(Body::new(StreamBody::new(frames)))
+}
