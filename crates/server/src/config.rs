@@ -35,6 +35,8 @@ pub struct Config {
     pub trust: Trust,
     /// The largest request body in bytes, before and after decompression.
     pub body_limit: usize,
+    /// The largest answer to a call of gRPC, in bytes.
+    pub grpc_answer_limit: usize,
     /// How long a client may take to send a request's headers.
     pub header_timeout: Duration,
     /// How long running requests may take to end once the server is told to stop.
@@ -247,6 +249,7 @@ impl Config {
             target: "target".to_owned(),
             trust: Trust::default(),
             body_limit: 50 << 20,
+            grpc_answer_limit: 512 << 20,
             header_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),
             access_log: AccessLogFormat::Text,

@@ -61,6 +61,12 @@ pub(crate) enum ServerError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The answer to a call would be too large.
+    #[error("the answer would be larger than {}: send fewer rows at a time, or raise grpc-answer-limit", size(*.limit as u64))]
+    MessageTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// A content type or encoding that is not read.
     #[error("{0}")]
     UnsupportedMediaType(String),
@@ -130,9 +136,10 @@ impl ServerError {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::StorageFull(_) => StatusCode::INSUFFICIENT_STORAGE,
-            Self::TooLarge { .. } | Self::AnswerTooLarge { .. } | Self::UploadTooLarge { .. } => {
-                StatusCode::PAYLOAD_TOO_LARGE
-            }
+            Self::TooLarge { .. }
+            | Self::AnswerTooLarge { .. }
+            | Self::MessageTooLarge { .. }
+            | Self::UploadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BadParameter(_) | Self::AssociationId(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,

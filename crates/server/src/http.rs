@@ -24,7 +24,7 @@ use crate::metrics::asked::{self, Asked};
 use crate::metrics::metrics;
 use crate::protocol::grpc::status::Told;
 use crate::protocol::{self, PathId, pps};
-use crate::repository::{Repository, StartError};
+use crate::repository::{Deployment, Repository, StartError};
 use crate::request_id::{self, RequestId};
 use crate::score::Scorer;
 use crate::traces::{Ended, Traced, Traces};
@@ -70,6 +70,13 @@ impl App {
     /// Whether the server was told to stop.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Counts an answer within a stream, which is many requests in one.
+    pub(crate) fn count(&self, deployment: &Deployment, protocol: usize, code: u16, start: Instant) {
+        let (took, after) = (start.elapsed(), start.saturating_duration_since(self.started.0));
+        let id = RequestId::Own(self.next_id.fetch_add(1, Ordering::Relaxed));
+        deployment.statistics.answers.add(protocol, code, took, after, &id, None);
     }
 
     /// Loads the models that are loaded at the start; see [`crate::Server::run`].

@@ -22,6 +22,7 @@ mod request_id;
 mod score;
 mod stall;
 mod statistics;
+mod taking;
 mod tally;
 mod tls;
 mod traces;

@@ -219,14 +219,15 @@ impl Scorer {
             bytes <= SMALL_BYTES && work <= SMALL_NANOSECONDS
         });
         if small {
-            return guarded(|| run(&model, exchange, 1, start));
+            return guarded(|| run(&model, exchange, 1, start, &|| false));
         }
         let (send, receive) = oneshot::channel();
         let (threads, parts) = (self.threads()?, self.workers);
         let done = self.end_when_idle();
         threads.spawn(move || {
-            let scored = guarded(|| run(&model, exchange, parts, start));
-            drop(permit); // not before: the work goes on when the client is gone
+            let abandoned = || send.is_closed(); // the client is gone, or its time is over
+            let scored = guarded(|| run(&model, exchange, parts, start, &abandoned));
+            drop(permit); // not before: what has begun goes on to the end of its block
             _ = send.send(scored);
             done();
         });
@@ -277,8 +278,20 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, ServerError>) -> Resul
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(ServerError::Internal))
 }
 
+/// Whether nobody waits for the answer any more.
+type Abandoned<'w> = &'w (dyn Fn() -> bool + Sync);
+
 /// All rows are decoded before any is scored, so that a bad last row is an error and never half an answer.
-fn run<E: Exchange>(model: &Model, exchange: E, parts: usize, start: Instant) -> Result<Scored, ServerError> {
+fn run<E: Exchange>(
+    model: &Model,
+    exchange: E,
+    parts: usize,
+    start: Instant,
+    abandoned: Abandoned<'_>,
+) -> Result<Scored, ServerError> {
+    if abandoned() {
+        return Err(ServerError::DeadlineExceeded);
+    }
     let queue = start.elapsed();
     let (frames, encoder) = exchange.decode(model, parts)?;
     let decoded = start.elapsed();
@@ -298,8 +311,12 @@ fn run<E: Exchange>(model: &Model, exchange: E, parts: usize, start: Instant) ->
         predicted: AtomicU64::new(nanoseconds(decoded)),
         encode: Nanoseconds::default(),
         encoding: AtomicU64::new(u64::MAX),
+        abandoned,
     };
     let encoded = work.encoded(&frames, parts);
+    if abandoned() {
+        return Err(ServerError::DeadlineExceeded); // some blocks may be missing
+    }
     let end = Instant::now();
     let mut headers = HeaderMap::new();
     let chunks = joined(encoder.assemble(model, rows, transposed(encoded), &mut headers));
@@ -323,6 +340,7 @@ struct Work<'w, E> {
     encode: Nanoseconds,
     /// When the first block began to be encoded.
     encoding: AtomicU64,
+    abandoned: Abandoned<'w>,
 }
 
 impl<E: Encoder> Work<'_, E> {
@@ -352,6 +370,9 @@ impl<E: Encoder> Work<'_, E> {
     }
 
     fn block(&self, block: &Block<'_>, out: &mut [Vec<u8>]) {
+        if (self.abandoned)() {
+            return;
+        }
         let start = Instant::now();
         let scores = self.model.score_all(block.frame, block.rows.clone(), self.encoder.outputs());
         let scored = Instant::now();

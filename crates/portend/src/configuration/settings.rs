@@ -399,7 +399,7 @@ const ACCESS: [Setting; 4] = [
     },
 ];
 
-const LIMITS: [Setting; 8] = [
+const LIMITS: [Setting; 9] = [
     Setting {
         name: "workers",
         reach: Reach::Flag("N"),
@@ -439,7 +439,21 @@ const LIMITS: [Setting; 8] = [
         },
         default: Unset::Is("50MiB"),
         secret: false,
-        sentence: "The largest body of a request, as sent and again when decompressed",
+        sentence: "The largest body of a request or message of gRPC, as sent and again when decompressed",
+        example: "100MiB",
+    },
+    Setting {
+        name: "grpc-answer-limit",
+        reach: Reach::Flag("SIZE"),
+        variables: &["PORTEND_GRPC_ANSWER_LIMIT"],
+        kind: Kind::Size {
+            least: 1 << 10,
+            most: 1 << 30,
+            set: |draft, bytes| draft.config.grpc_answer_limit = clamped(bytes),
+        },
+        default: Unset::Is("512MiB"),
+        secret: false,
+        sentence: "The largest message of an answer of gRPC",
         example: "100MiB",
     },
     Setting {

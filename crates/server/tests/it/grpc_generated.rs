@@ -18,6 +18,16 @@ const FILES: [(&str, Option<&str>); 4] = [
     ("reflection_v1alpha.proto", None),
 ];
 
+/// Messages that say what REST says, and are made of its JSON.
+const TOLD: [&str; 6] = [
+    ".inference.ModelMetadataResponse",
+    ".inference.ModelStatistics",
+    ".inference.InferStatistics",
+    ".inference.StatisticDuration",
+    ".inference.MemoryUsage",
+    ".inference.RepositoryIndexResponse.ModelIndex",
+];
+
 const DOC: &str = "//! Messages of gRPC and the descriptors of their files. Written from `proto/` by \
                    `PORTEND_BLESS=1 cargo test -p portend-server`.\n";
 
@@ -84,7 +94,10 @@ fn generated() -> BTreeMap<String, Vec<u8>> {
         files.insert(name.replace(".proto", ".bin"), file.encode_to_vec());
         let Some(module) = module else { continue };
         let of = Module::from_protobuf_package_name(file.package());
-        let mut rust = Config::new().bytes(["."]).generate(vec![(of.clone(), file.clone())]).unwrap();
+        let mut config = Config::new();
+        config.bytes(["."]);
+        TOLD.iter().for_each(|name| _ = config.type_attribute(name, "#[derive(serde::Deserialize)]"));
+        let mut rust = config.generate(vec![(of.clone(), file.clone())]).unwrap();
         let doc = format!("//! The messages of `{name}`.\n");
         files.insert(format!("{module}.rs"), (doc + &rust.remove(&of).unwrap()).into_bytes());
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::error::ServerError;
 
@@ -21,6 +21,11 @@ impl Deadline {
             let needed = "a number of at most 8 digits and one of the units H M S m u n";
             ServerError::BadBody(format!("grpc-timeout is not {needed}"))
         })
+    }
+
+    /// When it is over; None: never.
+    pub(crate) fn ends(&self) -> Option<Instant> {
+        Instant::now().checked_add(self.0?)
     }
 
     /// Works for as long as the client waits.

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use futures_util::stream;
+use futures_util::{Stream, StreamExt, stream};
 
 use super::generated::health::health_check_response::ServingStatus;
 use super::generated::health::{HealthCheckRequest, HealthCheckResponse};
-use super::{gathered_message, is_service, streamed, unary};
+use super::{Frames, gathered_message, is_service, streaming, unary};
 use crate::error::ServerError;
 use crate::http::App;
 use crate::protocol::find_model;
@@ -48,25 +48,33 @@ fn about_server(name: &str) -> bool {
 
 /// What holds now, and whenever that changes. No model is loaded for it: one that would be if it were asked is serving.
 pub(super) async fn watch(State(app): State<Arc<App>>, request: Request) -> Response {
-    let (head, body) = request.into_parts();
-    let asked = gathered_message::<HealthCheckRequest>(&head.headers, body, &app).await;
-    let HealthCheckRequest { service } = match asked {
-        Ok(asked) => asked,
-        Err(error) => return super::status::error_form(&error),
-    };
+    streaming(request, |headers, body| {
+        let asked = async move {
+            let asked = gathered_message::<HealthCheckRequest>(&headers, body, &app).await;
+            asked.map(|HealthCheckRequest { service }| changes(app, service))
+        };
+        stream::once(asked).flat_map(|changes| match changes {
+            Ok(changes) => changes.left_stream(),
+            Err(error) => stream::once(async { Err(error) }).right_stream(),
+        })
+    })
+}
+
+fn changes(app: Arc<App>, service: String) -> impl Stream<Item = Result<Frames, ServerError>> {
     let start = (app, service, None::<ServingStatus>);
-    streamed(stream::unfold(start, |(app, service, told)| async move {
-        if told == Some(ServingStatus::NotServing) && app.is_stopping() {
-            return Some((Err(ServerError::Stopping), (app, service, told)));
-        }
+    stream::try_unfold(start, |(app, service, told)| async move {
         loop {
+            if told == Some(ServingStatus::NotServing) && app.is_stopping() {
+                return Err(ServerError::Stopping);
+            }
             let now = seen(&app, &service).await;
             if told != Some(now) {
-                return Some((Ok(HealthCheckResponse { status: now.into() }), (app, service, Some(now))));
+                let told = HealthCheckResponse { status: now.into() };
+                return Ok(Some((Frames::of(&told), (app, service, Some(now)))));
             }
             tokio::time::sleep(LOOK).await;
         }
-    }))
+    })
 }
 
 /// What holds now, without loading anything.

@@ -109,7 +109,6 @@ pub(crate) fn reply(message: &impl Message) -> Response {
 }
 
 /// An answer whose chunks are a message with its prefix.
-#[expect(dead_code, reason = "calls that predict follow")]
 pub(crate) fn response(answer: Answer) -> Response {
     let mut response = answered(answer.chunks.into(), answer.room);
     response.headers_mut().extend(answer.headers);
@@ -156,8 +155,12 @@ impl http_body::Body for Replying {
         self.chunks.is_empty() && self.trailers.is_none()
     }
 
-    // a body with trailers has no length for HTTP
+    // no exact one: HTTP would tell it as the length of a body, which has no trailers then
     fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
+        let bytes = self.chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        let mut hint = SizeHint::new();
+        hint.set_lower(bytes);
+        hint.set_upper(bytes + 1);
+        hint
     }
 }

@@ -10,17 +10,22 @@ pub(crate) mod message;
 mod reflection;
 pub(crate) mod status;
 
+use std::convert::Infallible;
+
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, Version, header};
 use axum::response::Response;
 use axum::routing::post;
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use prost::Message;
+use tokio::time::timeout_at;
 
 use super::{Protocol, Route};
+use crate::admission::Room;
 use crate::error::ServerError;
 use crate::http::{self, App};
 use deadline::Deadline;
@@ -119,28 +124,57 @@ async fn gathered_message<M: Message + Default>(
     message::decoded(&message::gathered(headers, body, app, limit).await?)
 }
 
-/// An answer of several messages. An error is its end.
-pub(crate) fn streamed<A: Message>(
-    messages: impl Stream<Item = Result<A, ServerError>> + Send + 'static,
-) -> Response {
-    streamed_frames(messages.map(|answer| answer.map(|answer| vec![message::framed(&answer)])))
+/// A message of an answer in its chunks, prefix included, and what it holds of the budget of answers.
+pub(crate) struct Frames {
+    pub(crate) chunks: Vec<Bytes>,
+    pub(crate) room: Room,
 }
 
-/// The same of messages that have their prefix already, each in its chunks.
-pub(crate) fn streamed_frames(
-    messages: impl Stream<Item = Result<Vec<bytes::Bytes>, ServerError>> + Send + 'static,
-) -> Response {
-    let mut over = false;
-    let ends = messages.map(Some).chain(stream::once(async { None }));
-    let frames = ends.flat_map(move |next| {
-        let frames = match next {
-            _ if over => Vec::new(),
-            Some(Ok(chunks)) => chunks.into_iter().map(Frame::data).collect(),
-            Some(Err(error)) => vec![Frame::trailers(status::failed(&error))],
-            None => vec![Frame::trailers(status::ok())],
+impl Frames {
+    /// Those of one message.
+    fn of(message: &impl Message) -> Self {
+        Self { chunks: vec![message::framed(message)], room: Room::default() }
+    }
+}
+
+/// A call that is answered with several messages, until its deadline; `messages` is given head and body. An error is
+/// the end.
+pub(crate) fn streaming<S>(request: Request, messages: impl FnOnce(HeaderMap, Body) -> S) -> Response
+where
+    S: Stream<Item = Result<Frames, ServerError>> + Send + 'static,
+{
+    if let Some(refusal) = refusal(&request) {
+        return refusal;
+    }
+    let (head, body) = request.into_parts();
+    let deadline = match Deadline::of(&head.headers) {
+        Ok(deadline) => deadline.ends(),
+        Err(error) => return status::error_form(&error),
+    };
+    let start = Some((Box::pin(messages(head.headers, body)), deadline));
+    let items = stream::unfold(start, |state| async {
+        let (mut messages, deadline) = state?;
+        let next = match deadline {
+            None => messages.next().await,
+            Some(end) => {
+                timeout_at(end, messages.next()).await.unwrap_or(Some(Err(ServerError::DeadlineExceeded)))
+            }
         };
-        over |= frames.iter().any(Frame::is_trailers);
-        stream::iter(frames.into_iter().map(Ok::<_, std::convert::Infallible>))
+        Some(match next {
+            Some(Ok(frames)) => (Ok(frames), Some((messages, deadline))),
+            Some(Err(error)) => (Err(status::failed(&error)), None),
+            None => (Err(status::ok()), None),
+        })
+    });
+    let frames = items.flat_map(|item| {
+        let (frames, room) = match item {
+            Ok(Frames { chunks, room }) => (chunks.into_iter().map(Frame::data).collect(), room),
+            Err(trailers) => (vec![Frame::trailers(trailers)], Room::default()),
+        };
+        stream::iter(frames.into_iter().map(move |frame| {
+            _ = &room; // given back when the last frame was taken
+            Ok::<_, Infallible>(frame)
+        }))
     });
     message::with_head(Body::new(StreamBody::new(frames)))
 }

@@ -16,7 +16,7 @@ use super::generated::reflection::{
 };
 use super::generated::{FILES, File};
 use super::incoming::incoming;
-use super::{SMALL, message, refusal, streamed};
+use super::{Frames, SMALL, message, streaming};
 use crate::http::App;
 
 /// The codes of gRPC for what there is not, and for what is asked in no way that is known.
@@ -25,15 +25,13 @@ const INVALID_ARGUMENT: i32 = 3;
 
 /// Answers questions one after the other. The messages of both versions are the same.
 pub(super) async fn info(State(app): State<Arc<App>>, request: Request) -> Response {
-    if let Some(refusal) = refusal(&request) {
-        return refusal;
-    }
-    let (head, body) = request.into_parts();
     let limit = app.config.body_limit.min(SMALL);
-    streamed(incoming(app, head.headers, body, limit).map(|payload| {
-        let asked: ServerReflectionRequest = message::decoded(&payload?)?;
-        Ok(answer(asked))
-    }))
+    streaming(request, |headers, body| {
+        incoming(app, headers, body, limit).map(|payload| {
+            let asked: ServerReflectionRequest = message::decoded(&payload?)?;
+            Ok(Frames::of(&answer(asked)))
+        })
+    })
 }
 
 fn answer(asked: ServerReflectionRequest) -> ServerReflectionResponse {

@@ -57,6 +57,7 @@ fn code(error: &ServerError) -> Code {
         | ServerError::TooLarge { .. }
         | ServerError::UploadTooLarge { .. }
         | ServerError::AnswerTooLarge { .. }
+        | ServerError::MessageTooLarge { .. }
         | ServerError::StorageFull(_) => Code::ResourceExhausted,
         ServerError::TooSlow { .. } | ServerError::DeadlineExceeded => Code::DeadlineExceeded,
         ServerError::Overloaded(_)

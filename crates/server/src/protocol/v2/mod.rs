@@ -8,6 +8,7 @@ mod infer;
 mod manage;
 mod outputs;
 mod request;
+mod tensors;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -80,15 +81,20 @@ impl ModelPath {
     /// The model in the version that is asked for.
     pub(super) async fn find(&self, app: &App) -> Result<Ready, ServerError> {
         let ready = find_model(app, self.prefix.as_deref(), Some(&self.name)).await?;
-        let version = version(&ready.model);
-        match &self.version {
-            Some(asked) if asked != version => Err(ServerError::NotFound(format!(
-                "model '{}' has no version '{}': it has {version}",
-                shortened(&self.name),
-                shortened(asked)
-            ))),
-            _ => Ok(ready),
-        }
+        in_version(ready, self.version.as_deref())
+    }
+}
+
+/// The model, if it has the version that is asked for.
+fn in_version(ready: Ready, asked: Option<&str>) -> Result<Ready, ServerError> {
+    let version = version(&ready.model);
+    match asked {
+        Some(asked) if asked != version => Err(ServerError::NotFound(format!(
+            "model '{}' has no version '{}': it has {version}",
+            ready.deployment.id,
+            shortened(asked)
+        ))),
+        _ => Ok(ready),
     }
 }
 
