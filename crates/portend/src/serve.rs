@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read, Write, stderr, stdout};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use portend_server::{End, GrpcPort, Server, StartError};
+use portend_server::{End, GrpcPort, Server, StartError, TlsConfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -39,7 +39,10 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), CommandError> {
             PrintForm::Table => configuration::table(&effective),
             PrintForm::Json => configuration::json(&effective),
         };
-        return stdout().write_all(text.as_bytes()).map_err(CommandError::Print);
+        stdout().write_all(text.as_bytes()).map_err(CommandError::Print)?;
+        // what a start would say as well
+        let checked = effective.config.tls.as_ref().map_or(Ok(()), TlsConfig::check);
+        return checked.map_err(|error| CommandError::Start(error.into()));
     }
     let runtime = runtime()?;
     let grpc_port = effective.config.grpc_port;

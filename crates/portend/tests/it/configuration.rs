@@ -237,7 +237,12 @@ fn defaults_are_those_of_the_reference() {
         assert_eq!((value(name), &found[name]["origin"]), (expected, &json!("default")), "{name}");
     }
     let tls = [("PREDICTION_API_TLS_ENABLED", "true")];
-    assert_eq!(printed(serve(&["--print-config=json"], &tls))["port"]["value"], 8443);
+    let (code, stdout, stderr) = ended(serve(&["--print-config=json"], &tls));
+    let found: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(found["port"]["value"], 8443);
+    let told =
+        "portend: PREDICTION_API_TLS_CERTIFICATE is empty: give the PEM text, or the path of a PEM file";
+    assert!(code == Some(1) && stderr.starts_with(told), "{code:?} {stderr}");
     let count = [("PREDICTION_API_SCORING_MODEL_CACHE_MAXSIZE", "4")];
     assert_eq!(printed(serve(&["--print-config=json"], &count))["cache-bytes"]["value"], json!(null));
 }

@@ -17,6 +17,7 @@ mod dashboard;
 mod documents;
 mod effects;
 mod grpc;
+mod http2_attacks;
 mod https;
 mod image_build;
 mod image_registry;

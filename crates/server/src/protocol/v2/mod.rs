@@ -1,6 +1,7 @@
 //! The Open Inference Protocol, version 2, over REST, with Triton's extensions: binary tensors, repository, statistics,
 //! configuration. Routes and handlers; what has to do with tensors stands in the files below and knows no HTTP.
 
+mod base64;
 pub(super) mod datatype;
 mod describe;
 pub(super) mod grpc;
@@ -8,6 +9,7 @@ mod infer;
 mod manage;
 mod outputs;
 mod request;
+mod settings;
 mod tensors;
 
 use std::convert::Infallible;
@@ -41,6 +43,12 @@ fn routes() -> Vec<Route> {
         Route::model("/v2/repository/index", post(manage::index)),
         Route::model("/v2/repository/models/{name}/load", post(manage::load)),
         Route::model("/v2/repository/models/{name}/unload", post(manage::unload)),
+        Route::model("/v2/logging", get(settings::get_logging).post(settings::update_logging)),
+        Route::model("/v2/trace/setting", get(settings::get_tracing).post(settings::update_tracing)),
+        Route::model(
+            "/v2/models/{name}/trace/setting",
+            get(settings::get_model_tracing).post(settings::update_model_tracing),
+        ),
         Route::model("/v2/systemsharedmemory/{*rest}", any(shared_memory)),
         Route::model("/v2/cudasharedmemory/{*rest}", any(shared_memory)),
     ];
