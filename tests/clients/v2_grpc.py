@@ -8,7 +8,10 @@ and reflection clients of grpcio; compare with the prediction API's numbers.
 import asyncio
 import queue
 import socket
+import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -268,6 +271,28 @@ def reflection(channel):
     expect("fields compared", compared > 100, True)
 
 
+def encrypted(binary, columns, labels, probabilities):
+    """The same over TLS, where ALPN chooses HTTP/2."""
+    with tempfile.TemporaryDirectory() as folder:
+        key, certificate = Path(folder, "key.pem"), Path(folder, "certificate.pem")
+        command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+        command = [*command.split(), "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate]
+        subprocess.run(command, check=True, capture_output=True)
+        own = free_port()
+        settings = {
+            "PREDICTION_API_TLS_ENABLED": "true",
+            "PREDICTION_API_TLS_CERTIFICATE": str(certificate),
+            "PREDICTION_API_TLS_CERTIFICATE_KEY": str(key),
+            "PORTEND_GRPC_PORT": str(own),
+        }
+        with serving(binary, DEMO, **settings) as shared:
+            for port in (own, shared):
+                client = InferenceServerClient(f"localhost:{port}", ssl=True, root_certificates=str(certificate))
+                expect("TLS: ready", client.is_server_ready(), True)
+                check("TLS", client.infer("fraud", inputs(columns)), labels, probabilities)
+                client.close()
+
+
 def free_port():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -294,6 +319,7 @@ def main():
             if port == shared:
                 repository(client, columns)
             client.close()
+    encrypted(sys.argv[1], columns, labels, probabilities)
     print("tritonclient over gRPC: what it was asked, it answered; what it must refuse, it refused")
 
 

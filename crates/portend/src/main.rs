@@ -8,6 +8,7 @@ mod arguments;
 mod configuration;
 mod demo;
 mod image;
+mod openapi;
 mod package;
 mod serve;
 
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments).map(done),
         Command::Package(command) => package::run(&command),
         Command::Image(command) => image::run(&command),
+        Command::Openapi(arguments) => openapi::run(&arguments).map(done),
         Command::Demo(arguments) => demo::run(&arguments).map(done),
     };
     outcome.unwrap_or_else(|error| fail(&error))

@@ -118,6 +118,11 @@ impl Payload {
         })
     }
 
+    /// Its bytes, where they say how much work it is.
+    pub(crate) fn plain(&self) -> Option<&[u8]> {
+        (self.packing == Packing::Plain).then_some(&self.bytes)
+    }
+
     /// The body without its compression.
     pub(crate) fn unpacked(&self) -> Result<Cow<'_, [u8]>, ServerError> {
         let (name, source): (_, Box<dyn Read + '_>) = match self.packing {

@@ -59,6 +59,8 @@ pub struct Config {
     pub read_only: bool,
     /// What clients must send as `Authorization: Bearer …`; None: nothing.
     pub token: Option<Secret>,
+    /// Serves `/openapi.json` and `/docs`.
+    pub docs: bool,
     /// The origins that browsers may call from; `*` for any; empty: none.
     pub cors: Vec<String>,
     /// Bytes of request bodies that may be held at once, by all requests together.
@@ -126,6 +128,8 @@ pub enum GrpcPort {
 pub struct CompatibleMetrics {
     /// Those of Seldon's executor.
     pub seldon: bool,
+    /// Those of the engine that Seldon Core had before, to version 1.0.
+    pub seldon_engine: bool,
     /// Those of Triton.
     pub triton: bool,
 }
@@ -261,6 +265,7 @@ impl Config {
             upload_limit: 4 << 30,
             read_only: false,
             token: None,
+            docs: true,
             cors: Vec::new(),
             bodies_limit: 1 << 30,
             body_rate: 1 << 10,

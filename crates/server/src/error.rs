@@ -1,8 +1,12 @@
 //! What a request can end with instead of an answer. A protocol gives it its own shape; the status is chosen here,
 //! in one match.
 
+mod causes;
+
 use axum::http::StatusCode;
 use portend_model::DataError;
+
+pub(crate) use causes::Cause;
 
 /// Why a request was not answered with predictions.
 #[derive(Debug, thiserror::Error)]

@@ -11,7 +11,6 @@ use axum::extract::State;
 use axum::http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use axum::middleware::map_request;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use portend_model::LoadError;
 use tower::ServiceExt;
 
@@ -21,14 +20,15 @@ use crate::config::Config;
 use crate::error::ServerError;
 use crate::metrics::answers::Codes;
 use crate::metrics::asked::{self, Asked};
-use crate::metrics::metrics;
+use crate::openapi::Subject;
+use crate::openapi::schema::{json_of, object};
 use crate::protocol::grpc::status::Told;
-use crate::protocol::{self, PathId, pps};
+use crate::protocol::{self, PathId, Route, get, pps};
 use crate::repository::{Deployment, Repository, StartError};
 use crate::request_id::{self, RequestId};
 use crate::score::Scorer;
 use crate::traces::{Ended, Traced, Traces};
-use crate::{access, unread};
+use crate::{access, openapi, unread};
 
 /// What all requests share.
 #[derive(Debug)]
@@ -105,16 +105,24 @@ impl App {
     }
 }
 
+/// The routes that belong to no protocol.
+pub(crate) fn own_routes() -> Vec<Route> {
+    let pong = |_: &Subject<'_>| json_of(&object(&serde_json::json!({ "response": { "const": "pong" } })));
+    let reason = |_: &Subject<'_>| json_of(&object(&serde_json::json!({ "message": { "type": "string" } })));
+    let ping = get(ping, "The process is alive; on SageMaker: models can be asked for predictions");
+    vec![Route::root_health(
+        "/ping",
+        ping.gives(200, "Yes", pong).gives(503, "No, on SageMaker only", reason),
+    )]
+}
+
 /// All routes of a server. Whoever watches the process needs no token.
 fn routes(app: &Arc<App>) -> Router {
-    let (guarded, health) = protocol::routes(false);
+    let (guarded, health) = protocol::routes(|route| app.config.docs || !openapi::is_doc(route));
     let guarded = guarded
-        .route("/metrics", get(metrics))
-        .route("/prometheus", get(metrics))
         .fallback(protocol::unknown_route)
         .method_not_allowed_fallback(protocol::unknown_method)
         .with_state(Arc::clone(app));
-    let health = health.route("/ping", get(ping));
     let health = health.method_not_allowed_fallback(protocol::unknown_method).with_state(Arc::clone(app));
     noted(access::with_token(guarded, app.config.token.as_ref()).merge(health), app)
 }
@@ -126,7 +134,7 @@ fn noted(routes: Router, app: &App) -> Router {
 
 /// The routes of the port for gRPC alone.
 fn grpc_routes(app: &Arc<App>) -> Router {
-    let (guarded, health) = protocol::routes(true);
+    let (guarded, health) = protocol::routes(Route::is_call);
     let fallback = |routes: Router<Arc<App>>| routes.method_not_allowed_fallback(protocol::only_grpc);
     let guarded = fallback(guarded.fallback(protocol::only_grpc)).with_state(Arc::clone(app));
     let health = fallback(health).with_state(Arc::clone(app));
@@ -252,11 +260,16 @@ fn stamp(response: &mut Response, took: Duration, request_id: &RequestId) {
     }
 }
 
+/// Beside a request whose path had a slash at its end: relative links in its answer begin one level deeper.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EndedWithSlash;
+
 /// Some clients join `/` and `/predictions` to `//predictions`: repeated and trailing slashes are dropped,
 /// never redirected, because a redirected POST loses its body.
 fn with_plain_path(mut request: Request<Body>) -> Request<Body> {
     let path = request.uri().path();
-    if !path.contains("//") && (path == "/" || !path.ends_with('/')) {
+    let ended_with_slash = path.ends_with('/');
+    if !path.contains("//") && (path == "/" || !ended_with_slash) {
         return request;
     }
     let plain: String =
@@ -266,6 +279,9 @@ fn with_plain_path(mut request: Request<Body>) -> Request<Body> {
         Some(query) => format!("{plain}?{query}"),
         None => plain,
     };
+    if ended_with_slash {
+        request.extensions_mut().insert(EndedWithSlash);
+    }
     if let Ok(uri) = target.parse::<Uri>() {
         *request.uri_mut() = uri;
     }

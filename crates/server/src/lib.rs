@@ -14,6 +14,7 @@ mod error;
 mod http;
 mod listen;
 mod metrics;
+mod openapi;
 mod opening;
 mod patience;
 mod protocol;
@@ -34,5 +35,6 @@ pub use config::{
 };
 pub use http::{App, HttpService};
 pub use listen::{End, Server};
-pub use repository::StartError;
+pub use openapi::openapi;
+pub use repository::{StartError, model_name};
 pub use tls::TlsError;

@@ -437,3 +437,53 @@ fn blocks(frames: &[Frame], most_rows: usize) -> Vec<Block<'_>> {
     }
     blocks
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A model of one split.
+    const STUMP: &str = "tree\nversion=v4\nnum_class=1\nnum_tree_per_iteration=1\nlabel_index=0\nmax_feature_idx=0\n\
+        objective=regression\nfeature_names=x\nfeature_infos=[0:9]\n\nTree=0\nnum_leaves=2\nnum_cat=0\nsplit_feature=0\n\
+        threshold=0.5\ndecision_type=2\nleft_child=-1\nright_child=-2\nleaf_value=1 2\nshrinkage=1\n\n\nend of trees\n";
+
+    /// Rows of zeros; counts the blocks that are encoded.
+    struct Zeros(usize, Arc<AtomicUsize>);
+
+    impl Exchange for Zeros {
+        type Encoder = Self;
+
+        fn size(&self, _: &Model) -> Option<(usize, usize)> {
+            None
+        }
+
+        fn decode(self, model: &Model, _: usize) -> Result<(Vec<Frame>, Self), ServerError> {
+            Ok((vec![model.columns(self.0)?.finish(1)?], self))
+        }
+    }
+
+    impl Encoder for Zeros {
+        fn row_bytes(&self, _: &Model, _: &Frame, _: usize) -> usize {
+            0
+        }
+
+        fn rows(&self, _: &Model, _: &Block<'_>, _: &[Predictions], _: &mut [Vec<u8>]) {
+            self.1.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn work_that_nobody_waits_for_ends_at_the_next_block() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.txt");
+        std::fs::write(&path, STUMP).unwrap();
+        let model = Model::load(&path, "target").unwrap();
+        for (after, expected) in [(0, 0), (1, 1), (3, 3), (1000, 10)] {
+            let blocks = Arc::new(AtomicUsize::new(0));
+            let abandoned = || blocks.load(Ordering::Relaxed) >= after;
+            let run = run(&model, Zeros(10 * BLOCK_ROWS, Arc::clone(&blocks)), 1, Instant::now(), &abandoned);
+            let found = (blocks.load(Ordering::Relaxed), run.is_ok());
+            assert_eq!(found, (expected, after == 1000), "after {after}");
+        }
+    }
+}

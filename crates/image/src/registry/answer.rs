@@ -63,7 +63,7 @@ impl Answer {
     }
 
     /// The least size of a chunk that the registry takes.
-    pub(super) fn least_chunk(&self) -> Option<usize> {
+    pub(super) fn least_chunk(&self) -> Option<u64> {
         self.header("oci-chunk-min-length")?.parse().ok()
     }
 

@@ -1,5 +1,6 @@
 //! One registry: how it is reached, who one is there, requests and their repetition.
 
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -173,6 +174,23 @@ impl Client {
             return Ok(answer);
         }
         ask(self.authorization(scope, authorization.as_deref())?.as_deref())
+    }
+
+    /// A request with a body that can be read once, and so is made once. An upload is at home or at a host that gets to
+    /// see no credentials.
+    pub(super) fn stream(
+        &self,
+        method: &str,
+        address: &Address,
+        scope: &Scope,
+        headers: &[(&str, String)],
+        body: &mut dyn Read,
+        length: u64,
+    ) -> Result<Answer, ImageError> {
+        let home = self.meet()?.origin;
+        home.may_lead_to(address)?;
+        let authorization = self.authorization(scope, None)?.filter(|_| address.origin() == home.origin());
+        self.http.stream(method, address, headers, authorization.as_deref(), body, length)
     }
 
     /// Follows redirects. Credentials are for the registry alone, and no other host gets to see them.

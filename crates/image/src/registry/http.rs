@@ -1,9 +1,10 @@
 //! One HTTP request, and its repetition. No redirect is followed here: whoever asks decides where it may lead.
 
+use std::io::Read;
 use std::time::Duration;
 
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, http};
+use ureq::{Agent, Body, SendBody, http};
 
 use super::address::Address;
 use super::answer::Answer;
@@ -53,21 +54,31 @@ impl Http {
         authorization: Option<&str>,
         body: &[u8],
     ) -> Result<Answer, ImageError> {
-        let mut request = http::Request::builder().method(method).uri(address.as_str());
-        for (name, value) in headers {
-            request = request.header(*name, value);
-        }
-        if let Some(authorization) = authorization {
-            request = request.header("authorization", authorization);
-        }
+        let request = request(method, address, headers, authorization);
         let refused = |e: http::Error| ImageError::Refused(format!("{}: {e}", address.origin()));
         let answer = match method {
             "GET" | "HEAD" | "DELETE" => self.agent.run(request.body(()).map_err(refused)?),
             _ => self.agent.run(request.body(body).map_err(refused)?),
         };
-        let answer = answer.map_err(|e| unreachable(address, &e))?;
-        let (parts, body) = answer.into_parts();
-        Ok(Answer::new(parts.status.as_u16(), address.clone(), parts.headers, body))
+        answered(address, answer)
+    }
+
+    /// The same with a body of so many bytes, which are read while they are sent.
+    pub(super) fn stream(
+        &self,
+        method: &str,
+        address: &Address,
+        headers: &[(&str, String)],
+        authorization: Option<&str>,
+        body: &mut dyn Read,
+        length: u64,
+    ) -> Result<Answer, ImageError> {
+        let mut body = body.take(length);
+        let request =
+            request(method, address, headers, authorization).header("content-length", length.to_string());
+        let refused = |e: http::Error| ImageError::Refused(format!("{}: {e}", address.origin()));
+        let request = request.body(SendBody::from_reader(&mut body)).map_err(refused)?;
+        answered(address, self.agent.run(request))
     }
 
     /// Makes a request again where what went wrong may pass.
@@ -95,6 +106,33 @@ impl Http {
     pub(super) fn pause(&self, attempt: u32) {
         std::thread::sleep(self.wait * 3_u32.pow(attempt.min(3)));
     }
+}
+
+fn request(
+    method: &str,
+    address: &Address,
+    headers: &[(&str, String)],
+    authorization: Option<&str>,
+) -> http::request::Builder {
+    let request = http::Request::builder().method(method).uri(address.as_str());
+    let own = authorization.map(|value| ("authorization", value));
+    let headers = headers.iter().map(|(name, value)| (*name, value.as_str())).chain(own);
+    headers.fold(request, |request, (name, value)| request.header(name, value))
+}
+
+fn answered(
+    address: &Address,
+    answer: Result<http::Response<Body>, ureq::Error>,
+) -> Result<Answer, ImageError> {
+    let answer = answer.map_err(|error| match error {
+        // what is wrong with the bytes that were to be sent
+        ureq::Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<ImageError>()) => {
+            ImageError::io(address.origin(), error)
+        }
+        error => unreachable(address, &error),
+    })?;
+    let (parts, body) = answer.into_parts();
+    Ok(Answer::new(parts.status.as_u16(), address.clone(), parts.headers, body))
 }
 
 fn config(connect: Duration) -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {

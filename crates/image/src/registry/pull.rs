@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::answer::Answer;
 use super::client::{Client, RegistryOptions};
 use super::token::Scope;
+use crate::digest::Digest;
 use crate::document::{Content, Descriptor, MOST_DOCUMENT};
 use crate::error::ImageError;
 use crate::reference::Reference;
@@ -75,6 +76,10 @@ impl Source for RegistrySource {
         let mut reader = Resuming { source: self, blob: blob.clone(), at: from, inner: None, breaks: 0 };
         reader.open()?; // so that what is not there is said here
         Ok(Box::new(reader))
+    }
+
+    fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, ImageError> {
+        super::referrers::read(&self.client, &self.reference, subject)
     }
 
     fn repository(&self) -> Option<&Reference> {

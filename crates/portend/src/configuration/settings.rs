@@ -352,7 +352,7 @@ const HTTPS: [Setting; 6] = [
     },
 ];
 
-const ACCESS: [Setting; 4] = [
+const ACCESS: [Setting; 5] = [
     Setting {
         name: "token",
         reach: Reach::File,
@@ -382,6 +382,16 @@ const ACCESS: [Setting; 4] = [
         secret: false,
         sentence: "Refuse to upload and to delete packages, and to load and unload models",
         example: "true",
+    },
+    Setting {
+        name: "docs",
+        reach: Reach::Flag("BOOLEAN"),
+        variables: &["PORTEND_DOCS"],
+        kind: Kind::Boolean(|draft, on| draft.config.docs = on),
+        default: Unset::Is("true"),
+        secret: false,
+        sentence: "Serve the OpenAPI documents at `/openapi.json` and the pages that show them at `/docs`",
+        example: "false",
     },
     Setting {
         name: "cors",
@@ -530,18 +540,19 @@ const METRICS: [Setting; 1] = [Setting {
     reach: Reach::Flag("NAMES"),
     variables: &["PORTEND_COMPATIBLE_METRICS"],
     kind: Kind::Choice {
-        of: &["off", "seldon", "triton", "all"],
+        of: &["off", "seldon", "seldon-engine", "triton", "all"],
         set: |draft, names| {
             draft.config.compatible_metrics = CompatibleMetrics {
                 seldon: matches!(names, "seldon" | "all"),
+                seldon_engine: matches!(names, "seldon-engine" | "all"),
                 triton: matches!(names, "triton" | "all"),
             };
         },
     },
     default: Unset::Is("off"),
     secret: false,
-    sentence: "Tell metrics a second time under the names of Seldon's executor, of Triton, or both, for dashboards that \
-               ask for them",
+    sentence: "Tell metrics a second time under the names of Seldon's executor or its older engine, of Triton, or all, \
+               for dashboards that ask for them",
     example: "seldon",
 }];
 

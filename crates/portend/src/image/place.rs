@@ -113,8 +113,17 @@ fn small_file(path: &Path) -> Result<Vec<u8>, CommandError> {
     Ok(bytes)
 }
 
+/// Says something that is not the result.
+#[expect(clippy::print_stderr, reason = "standard output has the result alone")]
+pub(super) fn note(text: &str) {
+    eprintln!("{text}");
+}
+
 #[expect(clippy::print_stderr, reason = "what was sent is not the result")]
 pub(super) fn tell(copied: &Copied) {
     let (sent, there) = (copied.sent, copied.there);
     eprintln!("blobs: {} sent, {}; {} there, {}", sent.0, size(sent.1), there.0, size(there.1));
+    if copied.referrers > 0 {
+        eprintln!("attached: {}", copied.referrers);
+    }
 }

@@ -80,6 +80,9 @@ pub(crate) struct CreateArguments {
     /// predicts
     #[arg(long, value_name = "FILE", requires = "samples")]
     pub(crate) expected: Option<PathBuf>,
+    /// Python packages to bring, each with its version: `portend image build --python` makes a layer of them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) requirements: Option<PathBuf>,
     /// Where the package is written. Default: ID.mlpkg in this directory
     #[arg(long, short = 'o', value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,

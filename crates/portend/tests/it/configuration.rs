@@ -85,10 +85,12 @@ fn of_the_data_plane() -> Vec<Row> {
         ("PORTEND_GRPC_PORT", "9001", "grpc-port", json!(9001), Some("http")),
         ("PORTEND_ACCESS_LOG", "JSON", "access-log", json!("json"), Some("none")),
         ("PORTEND_TOKEN", SECRET, "token", json!("***"), None),
+        ("PORTEND_DOCS", "0", "docs", json!(false), Some("docs")),
         ("PORTEND_READ_ONLY", "true", "read-only", json!(true), Some("ro")),
         ("PORTEND_CORS", "http://a,http://b", "cors", json!(["http://a", "http://b"]), Some("a.example")),
         ("PORTEND_QUEUE", "0", "queue", json!(0), Some("many")),
         ("PORTEND_BODY_LIMIT", "100 MiB", "body-limit", json!(100 << 20), Some("1KiB")),
+        ("PORTEND_GRPC_ANSWER_LIMIT", "1MiB", "grpc-answer-limit", json!(1 << 20), Some("1")),
         ("PORTEND_BODIES_LIMIT", "52428800", "bodies-limit", json!(52_428_800), Some("half")),
         ("PORTEND_BODY_RATE", "10kB", "body-rate", json!(10_000), Some("0")),
         ("PORTEND_UPLOAD_LIMIT", "512MiB", "upload-limit", json!(512 << 20), Some("-5")),
@@ -242,7 +244,7 @@ fn defaults_are_those_of_the_reference() {
     assert_eq!(found["port"]["value"], 8443);
     let told =
         "portend: PREDICTION_API_TLS_CERTIFICATE is empty: give the PEM text, or the path of a PEM file";
-    assert!(code == Some(1) && stderr.starts_with(told), "{code:?} {stderr}");
+    assert!(code == Some(64) && stderr.starts_with(told), "{code:?} {stderr}");
     let count = [("PREDICTION_API_SCORING_MODEL_CACHE_MAXSIZE", "4")];
     assert_eq!(printed(serve(&["--print-config=json"], &count))["cache-bytes"]["value"], json!(null));
 }

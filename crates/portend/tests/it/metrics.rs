@@ -260,7 +260,7 @@ fn metrics_ask_for_the_token_like_predictions() {
 #[test]
 fn dashboards_of_other_servers_find_their_names() {
     let folder = stumps(&[("a/m.txt", 1.0)]);
-    let check = |names: &str, expected: [bool; 2]| {
+    let check = |names: &str, expected: [bool; 3]| {
         let mut command = serve_with(folder.path(), &[]);
         command.args(["--compatible-metrics", names]);
         let server = RunningServer::start(command);
@@ -281,7 +281,7 @@ fn dashboards_of_other_servers_find_their_names() {
             )
         });
         for (name, value) in &feedback {
-            assert_eq!(all.get(name), expected[0].then_some(value), "{name}");
+            assert_eq!(all.get(name), (expected[0] || expected[1]).then_some(value), "{name}");
         }
         let labels = "deployment_name=\"a\",predictor_name=\"default\",predictor_version=\"1\",\
                       service=\"predictions\",method=\"post\",code=\"422\"";
@@ -293,9 +293,17 @@ fn dashboards_of_other_servers_find_their_names() {
                  model_version=\"1\"}}"
             ),
         ];
+        let engine = ["server", "client"].map(|side| {
+            let model =
+                if side == "client" { ",model_name=\"a\",model_image=\"a\",model_version=\"1\"" } else { "" };
+            let labels = labels.replace("code=", "status=");
+            format!("seldon_api_engine_{side}_requests_duration_seconds_count{{{labels}{model}}}")
+        });
         let triton = ["success", "failure"]
             .map(|end| format!("nv_inference_request_{end}{{model=\"a\",version=\"1\"}}"));
-        for (names, expected) in [(&seldon[1..], expected[0]), (&triton[..], expected[1])] {
+        for (names, expected) in
+            [(&seldon[1..], expected[0]), (&engine[..], expected[1]), (&triton[..], expected[2])]
+        {
             for name in names {
                 assert_eq!(all.get(name), expected.then_some(&1.0), "{name}");
             }
@@ -303,10 +311,11 @@ fn dashboards_of_other_servers_find_their_names() {
         assert_eq!(all.contains_key(&seldon[0]), expected[0]);
         server.stop();
     };
-    check("off", [false, false]);
-    check("seldon", [true, false]);
-    check("triton", [false, true]);
-    check("all", [true, true]);
+    check("off", [false, false, false]);
+    check("seldon", [true, false, false]);
+    check("seldon-engine", [false, true, false]);
+    check("triton", [false, false, true]);
+    check("all", [true, true, true]);
 }
 
 fn give_feedback(server: &RunningServer, reward: f64) {

@@ -10,12 +10,14 @@ use prost::Message;
 use prost_build::{Config, Module};
 use protox::prost_reflect::prost_types::{DescriptorProto, FileDescriptorProto};
 
-/// The files, and the modules that have their messages; without one they have those of another file.
-const FILES: [(&str, Option<&str>); 4] = [
+/// The files, and the modules that have their messages; without one they have those of another file, or are read in place.
+const FILES: [(&str, Option<&str>); 6] = [
     ("health.proto", Some("health")),
     ("open_inference.proto", Some("inference")),
     ("reflection_v1.proto", Some("reflection")),
     ("reflection_v1alpha.proto", None),
+    ("seldon.proto", None),
+    ("tensorflow.proto", None),
 ];
 
 /// Messages that say what REST says, and are made of its JSON.
@@ -76,10 +78,15 @@ fn table(files: &[FileDescriptorProto]) -> String {
             rust,
             "    File {{\n        name: {name:?},\n        services: &{services:?},\n        symbols: &{symbols:#?},\n        \
              descriptor: include_bytes!({:?}),\n    }},\n",
-            name.replace(".proto", ".bin"),
+            descriptor_file(name),
         );
     }
     rust + "];\n"
+}
+
+/// What the descriptor of a file is called; those that come from elsewhere have folders in their names.
+fn descriptor_file(name: &str) -> String {
+    name.replace(".proto", ".bin").replace('/', "_")
 }
 
 /// What is to stand in the folder of generated files.
@@ -89,10 +96,10 @@ fn generated() -> BTreeMap<String, Vec<u8>> {
     let mut set = protox::compile(names, [folder]).unwrap().file;
     set.iter_mut().for_each(|file| file.source_code_info = None);
     let mut files = BTreeMap::from([("mod.rs".to_owned(), table(&set).into_bytes())]);
+    files.extend(set.iter().map(|file| (descriptor_file(file.name()), file.encode_to_vec())));
     for (name, module) in FILES {
-        let file = set.iter().find(|file| file.name() == name).unwrap();
-        files.insert(name.replace(".proto", ".bin"), file.encode_to_vec());
         let Some(module) = module else { continue };
+        let file = set.iter().find(|file| file.name() == name).unwrap();
         let of = Module::from_protobuf_package_name(file.package());
         let mut config = Config::new();
         config.bytes(["."]);

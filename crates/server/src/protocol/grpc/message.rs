@@ -108,6 +108,15 @@ pub(crate) fn reply(message: &impl Message) -> Response {
     answered(VecDeque::from([framed(message)]), Room::default())
 }
 
+/// An answer whose chunks are a message, if that is no larger than messages of answers may be.
+pub(crate) fn within_limit(answer: Answer, app: &App) -> Result<Answer, ServerError> {
+    let limit = app.config.grpc_answer_limit;
+    match answer.chunks.iter().map(Bytes::len).sum::<usize>() > limit {
+        true => Err(ServerError::MessageTooLarge { limit }),
+        false => Ok(answer),
+    }
+}
+
 /// An answer whose chunks are a message with its prefix.
 pub(crate) fn response(answer: Answer) -> Response {
     let mut response = answered(answer.chunks.into(), answer.room);

@@ -9,6 +9,7 @@ pub(crate) mod incoming;
 pub(crate) mod message;
 mod reflection;
 pub(crate) mod status;
+pub(crate) mod wire;
 
 use std::convert::Infallible;
 
@@ -28,15 +29,12 @@ use super::{Protocol, Route};
 use crate::admission::Room;
 use crate::error::ServerError;
 use crate::http::{self, App};
+use crate::metrics::asked;
 use deadline::Deadline;
 
 /// The services of every server.
-pub(super) const PROTOCOL: Protocol = Protocol {
-    name: "grpc",
-    routes,
-    paths: &["/grpc.health.v1.Health", REFLECTION, REFLECTION_ALPHA],
-    error_form: status::error_form,
-};
+pub(super) const PROTOCOL: Protocol =
+    Protocol::of_calls("grpc", routes, &["/grpc.health.v1.Health", REFLECTION, REFLECTION_ALPHA]);
 
 const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection";
 const REFLECTION_ALPHA: &str = "/grpc.reflection.v1alpha.ServerReflection";
@@ -82,7 +80,8 @@ fn refusal(request: &Request) -> Option<Response> {
     Some(http::json(status, serde_json::json!({ "message": message }).to_string()))
 }
 
-/// A call with one message each way, of which the first is a few words.
+/// A call with one message each way, of which the first is a few words. It asks for no predictions, and is not counted
+/// among those that do.
 pub(crate) async fn unary<Q: Message + Default, A: Message, F>(
     app: &App,
     request: Request,
@@ -93,7 +92,8 @@ where
 {
     called(request, |headers, body| async move {
         let asked = gathered_message(&headers, body, app).await?;
-        Ok(message::reply(&work(asked).await?))
+        let (answer, _) = asked::noted(false, work(asked)).await;
+        Ok(message::reply(&answer?))
     })
     .await
 }

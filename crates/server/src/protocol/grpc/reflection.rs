@@ -68,7 +68,7 @@ fn is_message(name: &str) -> bool {
     FILES.iter().any(|file| file.symbols.contains(&name))
 }
 
-/// The file, which needs no other.
+/// The file; clients ask for those that it needs by their names.
 fn file(name: &str, is_it: impl Fn(&File) -> bool) -> MessageResponse {
     match FILES.iter().find(|file| is_it(file)) {
         Some(file) => MessageResponse::FileDescriptorResponse(FileDescriptorResponse {
@@ -112,6 +112,7 @@ mod tests {
             (MessageRequest::ListServices(String::new()), "inference.GRPCInferenceService"),
             (MessageRequest::FileByFilename("health.proto".to_owned()), "HealthCheckRequest"),
             (MessageRequest::FileContainingSymbol("inference.ModelConfig".to_owned()), "ModelVersionPolicy"),
+            (MessageRequest::FileByFilename("google/protobuf/struct.proto".to_owned()), "ListValue"),
             (MessageRequest::FileContainingSymbol("a.B".to_owned()), "'a.B' is not declared here"),
         ] {
             let asked = ServerReflectionRequest { host: "h".to_owned(), message_request: Some(asked) };

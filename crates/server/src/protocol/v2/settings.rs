@@ -92,7 +92,7 @@ fn check(asked: &Map<String, Value>, holds: &Value, set_by: &str) -> Result<(), 
         };
         if !value.is_null() && !same(value, current) {
             return Err(ServerError::BadBody(format!(
-                "'{name}' is {current} and is not changed by request: {set_by} is given to the server at its start"
+                "'{name}' is {current} and is not changed by request: it is set at the start, by {set_by}"
             )));
         }
     }
@@ -121,7 +121,7 @@ mod tests {
         {
             assert_eq!(told(good), Ok(()));
         }
-        let changed = "'info' is true and is not changed by request: --x is given to the server at its start";
+        let changed = "'info' is true and is not changed by request: it is set at the start, by --x";
         assert_eq!(told(json!({ "info": false })), Err(changed.to_owned()));
         assert_eq!(told(json!({ "nope": 1 })), Err("there is no setting 'nope'".to_owned()));
     }

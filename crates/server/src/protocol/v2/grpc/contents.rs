@@ -1,8 +1,8 @@
 //! The values of a tensor as a message holds them: one list for each kind of number, and one for texts. They are checked
 //! and counted once, and read where they lie.
 
-use super::wire::{Fields, Held, varint};
 use crate::error::ServerError;
+use crate::protocol::grpc::wire::{Fields, Held, varint};
 use crate::protocol::v2::datatype::Datatype;
 use crate::protocol::v2::tensors::{Data, Head};
 

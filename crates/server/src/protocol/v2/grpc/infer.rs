@@ -8,12 +8,12 @@ use portend_model::{Model, Predictions};
 
 use super::contents::list;
 use super::request::{InferMessage, Meant};
-use super::wire::{put_bytes, put_length, put_varint};
 use crate::body::{Packing, Payload};
 use crate::error::ServerError;
 use crate::http::App;
 use crate::protocol::find_model;
-use crate::protocol::grpc::message::prefix_of;
+use crate::protocol::grpc::message::{prefix_of, within_limit};
+use crate::protocol::grpc::wire::{put_bytes, put_length, put_varint};
 use crate::protocol::v2::datatype::Datatype;
 use crate::protocol::v2::infer::Called;
 use crate::protocol::v2::outputs::Tensors;
@@ -42,11 +42,7 @@ pub(super) async fn inferred(
     let called = Called { name: name.to_owned(), version: version(&ready.model).to_owned() };
     let exchange = InferExchange { called, id: meant.id.to_owned(), payload, place };
     let answer = app.scorer.answer(&app.admission, &ready, exchange).await?;
-    let (length, limit) = (answer.chunks.iter().map(Bytes::len).sum::<usize>(), app.config.grpc_answer_limit);
-    if length > limit {
-        return Err(ServerError::MessageTooLarge { limit });
-    }
-    Ok((ready, answer))
+    Ok((ready, within_limit(answer, app)?))
 }
 
 /// The model of a message; an empty name means the only one or the default, an empty version any.

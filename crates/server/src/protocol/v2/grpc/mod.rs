@@ -5,7 +5,6 @@ pub(super) mod contents;
 mod infer;
 mod request;
 mod stream;
-mod wire;
 
 use std::sync::Arc;
 
@@ -30,7 +29,7 @@ use crate::protocol::grpc::generated::inference::{
     SystemSharedMemoryStatusRequest, SystemSharedMemoryStatusResponse, SystemSharedMemoryUnregisterRequest,
     SystemSharedMemoryUnregisterResponse, repository_index_response,
 };
-use crate::protocol::grpc::{called, message, status, unary};
+use crate::protocol::grpc::{called, message, unary};
 use crate::protocol::{Protocol, Route};
 use infer::{Place, found, inferred};
 
@@ -38,8 +37,7 @@ use infer::{Place, found, inferred};
 const SERVICE: &str = "/inference.GRPCInferenceService";
 
 /// The protocol.
-pub(in crate::protocol) const PROTOCOL: Protocol =
-    Protocol { name: "v2-grpc", routes, paths: &[SERVICE], error_form: status::error_form };
+pub(in crate::protocol) const PROTOCOL: Protocol = Protocol::of_calls("v2-grpc", routes, &[SERVICE]);
 
 fn routes() -> Vec<Route> {
     let call = |name: &str, methods| Route::call(format!("{SERVICE}/{name}"), methods);

@@ -8,8 +8,8 @@ use portend_model::frame::Frame;
 use serde::de::IgnoredAny;
 
 use super::contents;
-use super::wire::{Fields, Held, Malformed, bytes, text, varint};
 use crate::error::ServerError;
+use crate::protocol::grpc::wire::{Fields, Held, Malformed, bytes, text, varint};
 use crate::protocol::v2::outputs::TensorWriter;
 use crate::protocol::v2::request::{
     Parameters, RequestedOutput, bad, check_content_type, check_input, writers,

@@ -1,15 +1,14 @@
 //! The wire format of messages, read in place: fields one after the other, each of which is a number or some bytes.
 
 use crate::error::ServerError;
-use crate::protocol::v2::request::bad;
 
 /// The fields of a message. One that cannot be read is an error, and the last.
 #[derive(Debug, Clone)]
-pub(super) struct Fields<'b>(pub(super) &'b [u8]);
+pub(crate) struct Fields<'b>(pub(crate) &'b [u8]);
 
 /// What a field holds.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Held<'b> {
+pub(crate) enum Held<'b> {
     Varint(u64),
     Eight([u8; 8]),
     Four([u8; 4]),
@@ -19,7 +18,11 @@ pub(super) enum Held<'b> {
 
 /// Bytes that are no message.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Malformed;
+pub(crate) struct Malformed;
+
+fn bad(reason: &str) -> ServerError {
+    ServerError::BadBody(reason.to_owned())
+}
 
 impl From<Malformed> for ServerError {
     fn from(Malformed: Malformed) -> Self {
@@ -68,7 +71,7 @@ impl<'b> Fields<'b> {
 }
 
 /// A number of at most ten bytes of seven bits.
-pub(super) fn varint(bytes: &mut &[u8]) -> Option<u64> {
+pub(crate) fn varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
     for (at, byte) in bytes.iter().take(10).enumerate() {
         number |= u64::from(byte & 0x7f) << (7 * at).min(63);
@@ -81,7 +84,7 @@ pub(super) fn varint(bytes: &mut &[u8]) -> Option<u64> {
 }
 
 /// A text.
-pub(super) fn text<'b>(held: Held<'b>) -> Result<&'b str, ServerError> {
+pub(crate) fn text<'b>(held: Held<'b>) -> Result<&'b str, ServerError> {
     match held {
         Held::Bytes(bytes) => {
             std::str::from_utf8(bytes).map_err(|_| bad("a text of the message is not UTF-8"))
@@ -91,7 +94,7 @@ pub(super) fn text<'b>(held: Held<'b>) -> Result<&'b str, ServerError> {
 }
 
 /// A message, or bytes.
-pub(super) fn bytes<'b>(held: Held<'b>) -> Result<&'b [u8], ServerError> {
+pub(crate) fn bytes<'b>(held: Held<'b>) -> Result<&'b [u8], ServerError> {
     match held {
         Held::Bytes(bytes) => Ok(bytes),
         _ => Err(Malformed.into()),
@@ -99,7 +102,7 @@ pub(super) fn bytes<'b>(held: Held<'b>) -> Result<&'b [u8], ServerError> {
 }
 
 /// Writes a number.
-pub(super) fn put_varint(mut number: u64, out: &mut Vec<u8>) {
+pub(crate) fn put_varint(mut number: u64, out: &mut Vec<u8>) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;
@@ -108,13 +111,13 @@ pub(super) fn put_varint(mut number: u64, out: &mut Vec<u8>) {
 }
 
 /// Writes what stands before bytes of a field.
-pub(super) fn put_length(field: u64, length: usize, out: &mut Vec<u8>) {
+pub(crate) fn put_length(field: u64, length: usize, out: &mut Vec<u8>) {
     put_varint(field << 3 | 2, out);
     put_varint(length as u64, out);
 }
 
 /// Writes a text, or bytes; nothing where there are none.
-pub(super) fn put_bytes(field: u64, bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn put_bytes(field: u64, bytes: &[u8], out: &mut Vec<u8>) {
     if !bytes.is_empty() {
         put_length(field, bytes.len(), out);
         out.extend_from_slice(bytes);
