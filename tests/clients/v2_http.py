@@ -87,6 +87,26 @@ def describe(client):
     expect("config", config["input"][0], {"name": "dir", "data_type": "TYPE_FP64", "dims": [-1, 1]})
 
 
+def settings(client):
+    logging = client.get_log_settings()
+    expect("logging", [logging["log_file"], logging["log_info"]], ["", True])
+    expect("what holds may be asked for", client.update_log_settings({"log_info": True}), logging)
+    tracing = client.get_trace_settings()
+    expect("tracing", tracing["trace_level"], ["OFF"])
+    expect("tracing of a model", client.get_trace_settings("fraud"), tracing)
+    expect("the same again", client.update_trace_settings("fraud", {"trace_level": ["OFF"]}), tracing)
+    for what, call in {
+        "other logging": lambda: client.update_log_settings({"log_verbose_level": 1}),
+        "other tracing": lambda: client.update_trace_settings(settings={"trace_level": ["TIMESTAMPS"]}),
+        "tracing of another model": lambda: client.get_trace_settings("nope"),
+    }.items():
+        try:
+            call()
+        except InferenceServerException:
+            continue
+        sys.exit(f"FAILED: {what} was not refused")
+
+
 def statistics(client, columns):
     before = client.get_inference_statistics("fraud")["model_stats"][0]
     client.infer("fraud", inputs(columns))
@@ -154,6 +174,7 @@ def main():
         describe(client)
         infer(client, columns, labels, probabilities)
         several_outputs(client, columns)
+        settings(client)
         statistics(client, columns)
         refusals(client, columns)
         repository(client, columns)

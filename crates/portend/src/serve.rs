@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read, Write, stderr, stdout};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use portend_server::{End, GrpcPort, Server, StartError};
+use portend_server::{End, GrpcPort, Server, StartError, TlsConfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -39,19 +39,27 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), CommandError> {
             PrintForm::Table => configuration::table(&effective),
             PrintForm::Json => configuration::json(&effective),
         };
-        return stdout().write_all(text.as_bytes()).map_err(CommandError::Print);
+        stdout().write_all(text.as_bytes()).map_err(CommandError::Print)?;
+        // what a start would say as well
+        let checked = effective.config.tls.as_ref().map_or(Ok(()), TlsConfig::check);
+        return checked.map_err(|error| CommandError::Start(error.into()));
     }
     let runtime = runtime()?;
     let grpc_port = effective.config.grpc_port;
-    let [path, address, grpc_address] =
-        [&["path"][..], &["host", "port"], &["host", "grpc-port"]].map(|names| effective.places(names));
+    let [path, address, grpc_address, traces] = [
+        &["path"][..],
+        &["host", "port"],
+        &["host", "grpc-port"],
+        &["trace-endpoint", "otlp-endpoint", "trace-headers"],
+    ]
+    .map(|names| effective.places(names));
     let because = |error| match (&error, grpc_port) {
         (StartError::Listen { address, .. }, GrpcPort::Wanted(port))
             if address.ends_with(&format!(":{port}")) =>
         {
-            start_error(error, &path, &grpc_address)
+            start_error(error, [&path, &grpc_address, &traces])
         }
-        _ => start_error(error, &path, &address),
+        _ => start_error(error, [&path, &address, &traces]),
     };
     let outcome = runtime.block_on(async {
         let server = Server::bind(effective.config).await.map_err(because)?;
@@ -70,14 +78,15 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), CommandError> {
     outcome
 }
 
-/// The error with the settings that led to it: where the path was set, or host and port.
-fn start_error(error: StartError, path: &str, address: &str) -> CommandError {
+/// The error with the settings that led to it: where the path was set, or host and port, or where traces go.
+fn start_error(error: StartError, [path, address, traces]: [&str; 3]) -> CommandError {
     let settings = match &error {
         StartError::Unreadable { .. }
         | StartError::NothingFound { .. }
         | StartError::SeveralFound { .. }
         | StartError::Load(_) => path,
         StartError::Listen { .. } => address,
+        StartError::Traces(_) => traces,
         StartError::Tls(_) | StartError::Threads(_) => "",
     };
     match settings {

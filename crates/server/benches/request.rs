@@ -4,13 +4,14 @@
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use http_body_util::{BodyExt, Full};
-use portend_server::{AccessLogFormat, App, Config, HttpService};
+use portend_server::{AccessLogFormat, App, Config, HttpService, Propagator, TraceConfig, TraceSampler};
 
 /// Model, and bodies by name.
 fn inputs() -> (PathBuf, Vec<(String, Bytes)>) {
@@ -33,9 +34,13 @@ struct InProcess {
 
 impl InProcess {
     fn new(model: PathBuf) -> Self {
+        Self::traced(model, None)
+    }
+
+    fn traced(model: PathBuf, traces: Option<TraceConfig>) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads start");
-        let config = Config { access_log: AccessLogFormat::Off, workers: 1, ..Config::new(model) };
+        let config = Config { access_log: AccessLogFormat::Off, workers: 1, traces, ..Config::new(model) };
         let app = App::new(config).expect("the model is found");
         app.load().expect("the model loads");
         Self { runtime, service: HttpService::new(Arc::new(app)) }
@@ -79,6 +84,32 @@ fn requests(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Traces that nobody takes: what requests pay for making them.
+fn traces(ratio: f64) -> TraceConfig {
+    TraceConfig {
+        endpoint: "http://127.0.0.1:9/".to_owned(),
+        headers: Vec::new(),
+        timeout: Duration::from_millis(1),
+        queue: 2048,
+        sampler: TraceSampler { parent_based: true, ratio },
+        propagators: vec![Propagator::TraceContext, Propagator::B3, Propagator::B3Multi],
+        resource: Vec::new(),
+    }
+}
+
+fn traced(criterion: &mut Criterion) {
+    let (model, bodies) = inputs();
+    let mut group = criterion.benchmark_group("traced");
+    for ratio in [0.0, 1.0] {
+        let server = InProcess::traced(model.clone(), Some(traces(ratio)));
+        let (name, body) = &bodies[0];
+        group.bench_function(format!("{name}, {ratio} of the requests"), |b| {
+            b.iter(|| black_box(server.post(body, FORMS[0])));
+        });
+    }
+    group.finish();
+}
+
 /// A model that costs next to nothing, so that writing the answer is what is measured.
 fn encoders(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -103,5 +134,5 @@ const STUMP: &str = "tree\nversion=v4\nnum_class=1\nnum_tree_per_iteration=1\nla
     split_feature=0\nthreshold=50000\ndecision_type=2\nleft_child=-1\nright_child=-2\n\
     leaf_value=-1.2345678901234 0.98765432109876\nshrinkage=1\n\n\nend of trees\n";
 
-criterion_group!(benches, requests, encoders);
+criterion_group!(benches, requests, traced, encoders);
 criterion_main!(benches);

@@ -12,6 +12,7 @@ use portend_core::{shortened, shortened_to};
 
 use crate::config::AccessLogFormat;
 use crate::request_id::RequestId;
+use crate::traces::Trace;
 
 /// Lines that may wait to be written.
 const QUEUE: usize = 8192;
@@ -48,6 +49,8 @@ pub(crate) struct Entry {
     pub(crate) status: u16,
     pub(crate) took: Duration,
     pub(crate) request_id: RequestId,
+    /// Where requests are traced.
+    pub(crate) trace: Option<Trace>,
 }
 
 impl AccessLog {
@@ -121,10 +124,10 @@ fn write_lines(lines: &Receiver<Line>, dropped: &AtomicU64, form: AccessLogForma
     }
 }
 
-/// `{"time": …, "method": …, "path": …, "status": …, "milliseconds": …, "request_id": …}`
+/// `{"time": …, "method": …, "path": …, "status": …, "milliseconds": …, "request_id": …}`, and `"trace_id"` where there is one
 fn json(entry: &Entry, out: &mut Vec<u8>) {
     let (method, path) = entry.method_and_path.split_once(' ').unwrap_or_default();
-    let line = serde_json::json!({
+    let mut line = serde_json::json!({
         "time": humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
         "method": method,
         "path": path,
@@ -132,14 +135,21 @@ fn json(entry: &Entry, out: &mut Vec<u8>) {
         "milliseconds": entry.took.as_micros() as f64 / 1000.0,
         "request_id": entry.request_id.to_string(),
     });
+    if let Some(trace) = entry.trace {
+        line["trace_id"] = trace.id.to_string().into();
+    }
     _ = writeln!(out, "{line}");
 }
 
-/// `time method path status milliseconds request-id`
+/// `time method path status milliseconds request-id`, and the id of the trace where there is one
 fn text(entry: &Entry, out: &mut Vec<u8>) {
     let now = humantime::format_rfc3339_millis(SystemTime::now());
-    let Entry { method_and_path, status, took, request_id } = entry;
+    let Entry { method_and_path, status, took, request_id, trace } = entry;
     let method_and_path = method_and_path.escape_debug(); // a log line stays one line
     let took = took.as_secs_f64() * 1000.0;
-    _ = writeln!(out, "{now} {method_and_path} {status} {took:.3}ms {request_id}");
+    _ = write!(out, "{now} {method_and_path} {status} {took:.3}ms {request_id}");
+    _ = match trace {
+        Some(trace) => writeln!(out, " {}", trace.id),
+        None => writeln!(out),
+    };
 }

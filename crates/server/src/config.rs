@@ -69,6 +69,47 @@ pub struct Config {
     pub body_rate: usize,
     /// Requests that may wait for a permit to score; further ones are answered 429.
     pub queue: usize,
+    /// Traces for a collector; None: none are made.
+    pub traces: Option<TraceConfig>,
+}
+
+/// Which requests are traced, and where their spans go.
+#[derive(Debug, Clone)]
+pub struct TraceConfig {
+    /// The URL that spans are posted to, OTLP in protobuf.
+    pub endpoint: String,
+    /// Headers that go with them.
+    pub headers: Vec<(String, Secret)>,
+    /// How long it may take until a collector has taken a batch.
+    pub timeout: Duration,
+    /// Spans that may wait to be sent; further ones are dropped.
+    pub queue: usize,
+    /// Which requests are traced.
+    pub sampler: TraceSampler,
+    /// The headers that tell whose trace a request belongs to: the first counts that says something.
+    pub propagators: Vec<Propagator>,
+    /// What is said of this server with its spans.
+    pub resource: Vec<(String, String)>,
+}
+
+/// Which requests are traced.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TraceSampler {
+    /// Whether callers decide that say so.
+    pub parent_based: bool,
+    /// The share of all others.
+    pub ratio: f64,
+}
+
+/// Headers that tell whose trace a request belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Propagator {
+    /// `traceparent` and `tracestate`, as the W3C has them.
+    TraceContext,
+    /// `b3`.
+    B3,
+    /// `X-B3-TraceId` and others.
+    B3Multi,
 }
 
 /// A port for gRPC alone.
@@ -229,6 +270,7 @@ impl Config {
             bodies_limit: 1 << 30,
             body_rate: 1 << 10,
             queue: 1024,
+            traces: None,
         }
     }
 }

@@ -13,11 +13,12 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 use crate::http::HttpService;
 use crate::opening::Version;
 use crate::stall::Stalling;
-use crate::taking::{PIECE, Taking};
+use crate::taking::{PIECE, Takers};
 use crate::tally::Tally;
 
 /// What a connection of HTTP/2 may have. Requests at once.
@@ -36,8 +37,8 @@ const TAKEN_BACK: usize = 32;
 const ASKED_EVERY: Duration = Duration::from_secs(60);
 const ASKED_FOR: Duration = Duration::from_secs(20);
 
-/// How long one may have no request: this also ends those whose head does not end.
-const IDLE: Duration = Duration::from_secs(300);
+/// How often a connection of HTTP/2 is looked at that may have nothing to do, or take nothing.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What connections are served with.
 #[derive(Clone)]
@@ -45,6 +46,8 @@ pub(crate) struct Serving {
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
     service: HttpService,
+    /// How long a connection is kept that asks for nothing.
+    idle: Duration,
     /// Bytes a second that answers are to be taken with.
     rate: usize,
     /// How long one without requests is kept when it is to end: its client may have just come to send one.
@@ -74,7 +77,7 @@ impl Serving {
             .max_local_error_reset_streams(TAKEN_BACK)
             .keep_alive_interval(ASKED_EVERY)
             .keep_alive_timeout(ASKED_FOR);
-        Self { http1, http2, service, rate, first_request }
+        Self { http1, http2, service, idle: header_timeout, rate, first_request }
     }
 
     /// Serves a connection to its end, or from `end` on to the end of its running requests.
@@ -126,21 +129,36 @@ impl Serving {
     where
         S: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
     {
+        let takers = Takers::default();
         let service = {
             let (service, tally, rate) = (self.service.clone(), tally.clone(), self.rate);
+            let takers = takers.clone();
             service_fn(move |request: Request<Incoming>| {
                 let asked = tally.enter();
                 let answer = answer(service.clone(), &tally, request);
+                let takers = takers.clone();
                 // each request is a task of its own, and the connection does not see what is left of its answer
-                async move { Ok::<_, Infallible>(answer.await.map(|body| Taking::new(body, asked, rate))) }
+                async move { Ok::<_, Infallible>(answer.await.map(|body| takers.answer(body, rate, asked))) }
             })
         };
         let mut connection = pin!(self.http2.serve_connection(stream, service));
-        tokio::select! {
-            biased;
-            _ = &mut connection => return,
-            () = end => {}
-            () = tally.idle(IDLE) => {}
+        let (mut end, mut busy, mut seen) = (end, Instant::now(), 0);
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut connection => return,
+                () = &mut end => break,
+                () = tokio::time::sleep(LOOK.min(self.idle)) => {}
+            }
+            if takers.has_slow() {
+                return;
+            }
+            let ever = tally.ever();
+            if !tally.is_empty() || ever != seen {
+                (busy, seen) = (Instant::now(), ever);
+            } else if busy.elapsed() >= self.idle {
+                break;
+            }
         }
         connection.as_mut().graceful_shutdown();
         loop {
@@ -150,7 +168,7 @@ impl Serving {
                 () = tokio::time::sleep(self.first_request) => {}
             }
             // with nothing under way, what keeps it open is a client that does not answer
-            if tally.is_empty() {
+            if tally.is_empty() || takers.has_slow() {
                 return;
             }
         }

@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, Method, Request, StatusCode, Uri, header};
+use axum::middleware::map_request;
 use axum::response::{IntoResponse, Response};
 use portend_model::LoadError;
 use tower::ServiceExt;
@@ -18,7 +19,7 @@ use crate::admission::Admission;
 use crate::config::Config;
 use crate::error::ServerError;
 use crate::metrics::answers::Codes;
-use crate::metrics::asked;
+use crate::metrics::asked::{self, Asked};
 use crate::openapi::Subject;
 use crate::openapi::schema::{json_of, object};
 use crate::protocol::grpc::status::Told;
@@ -26,6 +27,7 @@ use crate::protocol::{self, PathId, Route, get, pps};
 use crate::repository::{Deployment, Repository, StartError};
 use crate::request_id::{self, RequestId};
 use crate::score::Scorer;
+use crate::traces::{Ended, Traced, Traces};
 use crate::{access, openapi, unread};
 
 /// What all requests share.
@@ -42,6 +44,8 @@ pub struct App {
     pub(crate) started: (Instant, SystemTime),
     /// All answers.
     pub(crate) responses: Codes,
+    /// None: requests are not traced.
+    pub(crate) traces: Option<Traces>,
     next_id: AtomicU64,
 }
 
@@ -57,7 +61,10 @@ impl App {
         let admission = Admission::new(&config);
         let started = (Instant::now(), SystemTime::now());
         let (stopping, responses) = (AtomicBool::new(false), Codes::default());
-        Ok(Self { config, repository, scorer, admission, log, stopping, started, responses, next_id })
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
+        let traces = config.traces.as_ref().map(|traces| Traces::new(traces, scheme));
+        let traces = traces.transpose().map_err(StartError::Traces)?;
+        Ok(Self { config, repository, scorer, admission, log, stopping, started, responses, traces, next_id })
     }
 
     /// Whether the server was told to stop.
@@ -69,7 +76,7 @@ impl App {
     pub(crate) fn count(&self, deployment: &Deployment, protocol: usize, code: u16, start: Instant) {
         let (took, after) = (start.elapsed(), start.saturating_duration_since(self.started.0));
         let id = RequestId::Own(self.next_id.fetch_add(1, Ordering::Relaxed));
-        deployment.statistics.answers.add(protocol, code, took, after, &id);
+        deployment.statistics.answers.add(protocol, code, took, after, &id, None);
     }
 
     /// Loads the models that are loaded at the start; see [`crate::Server::run`].
@@ -130,7 +137,12 @@ fn routes(app: &Arc<App>) -> Router {
         .method_not_allowed_fallback(protocol::unknown_method)
         .with_state(Arc::clone(app));
     let health = health.method_not_allowed_fallback(protocol::unknown_method).with_state(Arc::clone(app));
-    access::with_token(guarded, app.config.token.as_ref()).merge(health)
+    noted(access::with_token(guarded, app.config.token.as_ref()).merge(health), app)
+}
+
+/// With the route noted, for traces.
+fn noted(routes: Router, app: &App) -> Router {
+    if app.traces.is_some() { routes.route_layer(map_request(asked::note_route)) } else { routes }
 }
 
 /// The routes of the port for gRPC alone.
@@ -139,7 +151,7 @@ fn grpc_routes(app: &Arc<App>) -> Router {
     let fallback = |routes: Router<Arc<App>>| routes.method_not_allowed_fallback(protocol::only_grpc);
     let guarded = fallback(guarded.fallback(protocol::only_grpc)).with_state(Arc::clone(app));
     let health = fallback(health).with_state(Arc::clone(app));
-    access::with_token(guarded, app.config.token.as_ref()).merge(health)
+    noted(access::with_token(guarded, app.config.token.as_ref()).merge(health), app)
 }
 
 /// Refuses a request for its head, behind what tells browsers of origins and before any route.
@@ -187,16 +199,19 @@ impl HttpService {
         let request_id = RequestId::of(request.headers(), self.app.next_id.fetch_add(1, Ordering::Relaxed));
         let log = &self.app.log;
         let logged = log.is_on().then(|| method_and_path(&request));
+        let traced = self.app.traces.as_ref().map(|traces| traces.begin(&request, started));
         let (request, unread) = unread::watch(request);
         // what else is asked about a model is no request for predictions
         let may_predict = request.method() == Method::POST;
-        let mut asked = None;
+        let (mut asked, mut protocol) = (Asked::default(), 0);
         let answered = match check_head(&request) {
             Ok(()) => {
                 let request = self.app.with_known_path(with_plain_path(request));
-                let protocol = if may_predict { protocol::of_path(request.uri().path()) } else { 0 };
-                let (answered, deployment) = asked::noted(self.routes.oneshot(request)).await;
-                asked = deployment.filter(|_| may_predict).map(|deployment| (deployment, protocol));
+                if may_predict || traced.is_some() {
+                    protocol = protocol::of_path(request.uri().path());
+                }
+                let answered;
+                (answered, asked) = asked::noted(traced.is_some(), self.routes.oneshot(request)).await;
                 answered
             }
             Err(_) => self.refused.oneshot(request).await,
@@ -211,12 +226,16 @@ impl HttpService {
         let status = response.extensions().get::<Told>().map_or(response.status(), |told| told.0);
         let code = status.as_u16();
         self.app.responses.add(code);
-        if let Some((deployment, protocol)) = asked {
+        let trace = traced.as_deref().and_then(Traced::trace);
+        if let Some(deployment) = asked.deployment.as_ref().filter(|_| may_predict) {
             let after = started.saturating_duration_since(self.app.started.0);
-            deployment.statistics.answers.add(protocol, code, took, after, &request_id);
+            deployment.statistics.answers.add(protocol, code, took, after, &request_id, trace);
+        }
+        if let Some(traced) = traced {
+            traced.end(&Ended { asked: &asked, protocol, status: code, request_id: &request_id });
         }
         if let Some(method_and_path) = logged {
-            log.write(Entry { method_and_path, status: code, took, request_id });
+            log.write(Entry { method_and_path, status: code, took, request_id, trace });
         }
         response
     }

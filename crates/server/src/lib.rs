@@ -27,11 +27,12 @@ mod statistics;
 mod taking;
 mod tally;
 mod tls;
+mod traces;
 mod unread;
 
 pub use config::{
     AccessLogFormat, AssociationIdSettings, CacheLimits, ClassPredictions, CompatibleMetrics, Config,
-    DeploymentSettings, GrpcPort, Secret, TlsConfig, VertexRoutes,
+    DeploymentSettings, GrpcPort, Propagator, Secret, TlsConfig, TraceConfig, TraceSampler, VertexRoutes,
 };
 pub use http::{App, HttpService};
 pub use listen::{End, Server};

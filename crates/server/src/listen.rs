@@ -105,6 +105,9 @@ impl Server {
             Some(()) = stop.recv() => End::CutOff,
         };
         self.app.log.flush();
+        if let Some(traces) = &self.app.traces {
+            traces.flush();
+        }
         Ok(end)
     }
 }

@@ -4,7 +4,7 @@
 use std::mem;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,8 @@ use tokio::sync::oneshot;
 
 use crate::admission::{Admission, Room};
 use crate::error::ServerError;
-use crate::metrics::histogram::Nanoseconds;
+use crate::metrics::asked;
+use crate::metrics::histogram::{Nanoseconds, nanoseconds};
 use crate::repository::Ready;
 use crate::statistics::Spent;
 
@@ -193,8 +194,9 @@ impl Scorer {
         statistics.add_use(ready.was_loaded);
         let scored = self.scored(admission, Arc::clone(&ready.model), exchange, start).await;
         match scored {
-            Ok(Scored { answer, rows, spent }) => {
-                statistics.add(rows, start.elapsed(), &spent);
+            Ok(Scored { answer, course }) => {
+                statistics.add(course.rows, start.elapsed(), &course.spent());
+                asked::note_course(course);
                 answer.with_room(admission)
             }
             Err(error) => {
@@ -236,8 +238,39 @@ impl Scorer {
 /// An answer, and what it took.
 struct Scored {
     answer: Answer,
-    rows: usize,
-    spent: Spent,
+    course: Course,
+}
+
+/// When the parts of scoring a request began and ended, counted from its start. Blocks that are scored side by side make
+/// parts that overlap.
+#[derive(Debug)]
+pub(crate) struct Course {
+    /// When its body was there.
+    pub(crate) start: Instant,
+    /// Waiting for a permit, and for a scoring thread.
+    pub(crate) queue: Part,
+    /// Decoding.
+    pub(crate) decode: Part,
+    /// From the first block to the last.
+    pub(crate) score: Part,
+    /// From the first block's encoding to the end.
+    pub(crate) encode: Part,
+    /// The time of all threads in the model.
+    pub(crate) predicting: Duration,
+    /// The time of all threads that wrote the answer.
+    pub(crate) encoding: Duration,
+    /// Its rows.
+    pub(crate) rows: usize,
+}
+
+type Part = (Duration, Duration);
+
+impl Course {
+    fn spent(&self) -> Spent {
+        let ((_, queued), (from, to)) = (self.queue, self.decode);
+        let decode = to.saturating_sub(from);
+        Spent { queue: queued, decode, predict: self.predicting, encode: self.encoding }
+    }
 }
 
 /// A panic is a defect of ours, and this request's alone.
@@ -261,7 +294,7 @@ fn run<E: Exchange>(
     }
     let queue = start.elapsed();
     let (frames, encoder) = exchange.decode(model, parts)?;
-    let decode = start.elapsed().saturating_sub(queue);
+    let decoded = start.elapsed();
     let rows: usize = frames.iter().map(Frame::rows).sum();
     let sections = 0..encoder.sections();
     let row_bytes = |section| frames.first().map_or(0, |first| encoder.row_bytes(model, first, section));
@@ -273,8 +306,11 @@ fn run<E: Exchange>(
         model,
         encoder: &encoder,
         row_bytes,
+        start,
         predict: Nanoseconds::default(),
+        predicted: AtomicU64::new(nanoseconds(decoded)),
         encode: Nanoseconds::default(),
+        encoding: AtomicU64::new(u64::MAX),
         abandoned,
     };
     let encoded = work.encoded(&frames, parts);
@@ -285,9 +321,9 @@ fn run<E: Exchange>(
     let mut headers = HeaderMap::new();
     let chunks = joined(encoder.assemble(model, rows, transposed(encoded), &mut headers));
     let chunks = chunks.into_iter().map(Bytes::from).collect();
-    let (predict, encode) = (work.predict.get(), work.encode.get() + end.elapsed());
     let answer = Answer { chunks, headers, room: Room::default() };
-    Ok(Scored { answer, rows, spent: Spent { queue, decode, predict, encode } })
+    let course = work.course(rows, (queue, decoded), end);
+    Ok(Scored { answer, course })
 }
 
 /// What all blocks of one answer share.
@@ -296,8 +332,14 @@ struct Work<'w, E> {
     encoder: &'w E,
     /// Of each section.
     row_bytes: Vec<usize>,
+    /// When the request came; what follows is counted from there.
+    start: Instant,
     predict: Nanoseconds,
+    /// When the last block was scored.
+    predicted: AtomicU64,
     encode: Nanoseconds,
+    /// When the first block began to be encoded.
+    encoding: AtomicU64,
     abandoned: Abandoned<'w>,
 }
 
@@ -337,6 +379,25 @@ impl<E: Encoder> Work<'_, E> {
         self.encoder.rows(self.model, block, &scores, out);
         self.predict.add(scored - start);
         self.encode.add(scored.elapsed());
+        let since = nanoseconds(scored - self.start);
+        self.predicted.fetch_max(since, Ordering::Relaxed);
+        self.encoding.fetch_min(since, Ordering::Relaxed);
+    }
+
+    /// What became of it: it waited and was decoded until then, and all blocks were done at `joining`.
+    fn course(&self, rows: usize, (queued, decoded): Part, joining: Instant) -> Course {
+        let end = self.start.elapsed();
+        let nanos = |of: &AtomicU64| Duration::from_nanos(of.load(Ordering::Relaxed));
+        Course {
+            start: self.start,
+            queue: (Duration::ZERO, queued),
+            decode: (queued, decoded),
+            score: (decoded, nanos(&self.predicted)),
+            encode: (nanos(&self.encoding).min(joining - self.start), end),
+            predicting: self.predict.get(),
+            encoding: self.encode.get() + joining.elapsed(),
+            rows,
+        }
     }
 
     /// A buffer for each section of so many rows.

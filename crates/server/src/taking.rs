@@ -1,111 +1,74 @@
 //! Answers over HTTP/2, taken piece by piece as their client has room for more. A client that takes nothing keeps its
-//! connection writable and its stream open: where patience ends, the rest of the answer is dropped, whoever holds it.
+//! connection writable and its streams open: where patience with one of its answers ends, the connection does.
 
-use std::io;
-use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::time::{Instant, sleep};
+use http_body::{Frame, SizeHint};
+use tokio::time::Instant;
 
 use crate::patience::Patience;
 use crate::tally::Tallied;
 
-/// Bytes that are handed on at once. An answer up to here is not watched: as much may lie in any connection.
-pub(crate) const PIECE: usize = 64 << 10;
+/// What is given to the connection at once: as much of each answer may lie there unseen, and as much is a frame of most
+/// clients anyway.
+pub(crate) const PIECE: usize = 16 << 10;
 
-/// How long a look at a client whose patience is spent takes to come back at least.
-const LOOK: Duration = Duration::from_millis(100);
+/// The answers of one connection that are not sent yet.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Takers(Arc<Mutex<Vec<Weak<Mutex<Taker>>>>>);
 
-/// The body of an answer, in the tally until it is handed on or nobody waits for it.
-pub(crate) enum Taking {
-    /// One that needs no patience.
-    Small(Body, #[expect(dead_code, reason = "kept for its end")] Tallied),
-    /// One that is watched.
-    Large(Arc<Mutex<Large>>),
-}
-
-/// What is left of an answer.
-pub(crate) struct Large {
-    /// None when it was dropped because nobody took it.
-    left: Option<Left>,
+/// How one of them is taken.
+#[derive(Debug)]
+struct Taker {
     patience: Patience,
-    /// Since when the client has had a piece and not asked for the next one.
+    /// Since when the client is waited for; None while the answer's next piece is.
     since: Option<Instant>,
 }
 
-struct Left {
-    body: Body,
-    /// What was not handed on of the last chunk.
+impl Takers {
+    /// The body of an answer whose client is to take `rate` bytes a second; `asked` is kept until it is sent.
+    pub(crate) fn answer(&self, inner: Body, rate: usize, asked: Tallied) -> Taking {
+        let taker = Taker { patience: Patience::new(rate), since: Some(Instant::now()) };
+        let taker = Arc::new(Mutex::new(taker));
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() == all.capacity() {
+            all.retain(|taker| taker.strong_count() > 0);
+        }
+        all.push(Arc::downgrade(&taker));
+        Taking { inner, rest: Bytes::new(), taker, _asked: asked }
+    }
+
+    /// Whether one of the answers has waited too long.
+    pub(crate) fn has_slow(&self) -> bool {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|taker| taker.strong_count() > 0);
+        all.iter().filter_map(Weak::upgrade).any(|taker| {
+            let Taker { patience, since } = &*taker.lock().unwrap_or_else(PoisonError::into_inner);
+            since.is_some_and(|since| since.elapsed() > patience.left())
+        })
+    }
+}
+
+/// The body of an answer, in pieces, in the tally until it is given to the connection or nobody waits for it.
+pub(crate) struct Taking {
+    inner: Body,
+    /// What is left of a chunk.
     rest: Bytes,
+    taker: Arc<Mutex<Taker>>,
     _asked: Tallied,
 }
 
 impl Taking {
-    /// The body of a client that is to take `rate` bytes a second.
-    pub(crate) fn new(body: Body, asked: Tallied, rate: usize) -> Self {
-        if body.size_hint().upper().is_some_and(|bytes| bytes <= PIECE as u64) {
-            return Self::Small(body, asked);
-        }
-        let left = Some(Left { body, rest: Bytes::new(), _asked: asked });
-        let large = Arc::new(Mutex::new(Large { left, patience: Patience::new(rate), since: None }));
-        tokio::spawn(watch(Arc::downgrade(&large)));
-        Self::Large(large)
+    fn piece(&mut self) -> Frame<Bytes> {
+        Frame::data(self.rest.split_to(self.rest.len().min(PIECE)))
     }
 }
 
-/// Looks after an answer for as long as there is one.
-async fn watch(large: Weak<Mutex<Large>>) {
-    while let Some(large) = large.upgrade() {
-        let left = {
-            let mut large = large.lock().unwrap_or_else(PoisonError::into_inner);
-            let waited = large.since.map(|since| since.elapsed()).unwrap_or_default();
-            if large.since.is_some() && waited >= large.patience.left() {
-                large.left = None;
-                return;
-            }
-            large.patience.left().saturating_sub(waited).max(LOOK)
-        };
-        drop(large);
-        sleep(left).await;
-    }
-}
-
-impl Large {
-    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if let Some(since) = self.since.take() {
-            self.patience.spend(since.elapsed());
-        }
-        let Some(left) = &mut self.left else {
-            return Poll::Ready(Some(Err(axum::Error::new(io::Error::from(io::ErrorKind::TimedOut)))));
-        };
-        let data = if left.rest.is_empty() {
-            let Some(frame) = ready!(Pin::new(&mut left.body).poll_frame(context)?) else {
-                return Poll::Ready(None);
-            };
-            match frame.into_data() {
-                Ok(data) => data,
-                Err(others) => return Poll::Ready(Some(Ok(others))),
-            }
-        } else {
-            mem::take(&mut left.rest)
-        };
-        let mut piece = data;
-        if piece.len() > PIECE {
-            left.rest = piece.split_off(PIECE);
-        }
-        self.patience.earn(piece.len());
-        self.since = Some(Instant::now());
-        Poll::Ready(Some(Ok(Frame::data(piece))))
-    }
-}
-
-impl HttpBody for Taking {
+impl http_body::Body for Taking {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -113,90 +76,84 @@ impl HttpBody for Taking {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        match &mut *self {
-            Self::Small(body, _) => Pin::new(body).poll_frame(context),
-            Self::Large(large) => large.lock().unwrap_or_else(PoisonError::into_inner).poll_frame(context),
+        let this = &mut *self;
+        let taker = Arc::clone(&this.taker);
+        let mut taker = taker.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(since) = taker.since.take() {
+            taker.patience.spend(since.elapsed());
         }
+        let frame = if this.rest.is_empty() {
+            match ready!(Pin::new(&mut this.inner).poll_frame(context)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => {
+                        this.rest = data;
+                        this.piece()
+                    }
+                    Err(trailers) => trailers,
+                },
+                end => return Poll::Ready(end),
+            }
+        } else {
+            this.piece()
+        };
+        taker.patience.earn(frame.data_ref().map_or(0, Bytes::len));
+        taker.since = Some(Instant::now());
+        Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Small(body, _) => body.is_end_stream(),
-            Self::Large(large) => {
-                let large = large.lock().unwrap_or_else(PoisonError::into_inner);
-                large.left.as_ref().is_some_and(|left| left.rest.is_empty() && left.body.is_end_stream())
-            }
-        }
+        self.rest.is_empty() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Small(body, _) => body.size_hint(),
-            Self::Large(large) => {
-                let large = large.lock().unwrap_or_else(PoisonError::into_inner);
-                large.left.as_ref().map_or_else(SizeHint::new, |left| {
-                    let (body, rest) = (left.body.size_hint(), left.rest.len() as u64);
-                    let mut hint = SizeHint::new();
-                    hint.set_lower(body.lower() + rest);
-                    body.upper().into_iter().for_each(|upper| hint.set_upper(upper + rest));
-                    hint
-                })
-            }
+        let (hint, rest) = (self.inner.size_hint(), self.rest.len() as u64);
+        let mut all = SizeHint::new();
+        all.set_lower(hint.lower() + rest);
+        if let Some(upper) = hint.upper() {
+            all.set_upper(upper + rest);
         }
+        all
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http_body_util::BodyExt;
 
     use super::*;
     use crate::tally::Tally;
 
-    /// Takes a piece every `seconds`; how many bytes are taken before the rest is dropped, or all.
-    async fn check(bytes: usize, seconds: u64, expected: Result<usize, usize>) {
-        let tally = Tally::default();
-        let mut body = Taking::new(Body::from(vec![7; bytes]), tally.enter(), 1000);
-        let mut taken = 0;
-        let found = loop {
-            match body.frame().await {
-                Some(Ok(frame)) => taken += frame.into_data().unwrap().len(),
-                Some(Err(_)) => break Err(taken),
-                None => break Ok(taken),
-            }
-            sleep(Duration::from_secs(seconds)).await;
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_goes_in_pieces_and_one_that_is_not_taken_is_seen() {
+        let (takers, tally) = (Takers::default(), Tally::default());
+        let mut answer = takers.answer(Body::from(vec![1; 40_000]), 1000, tally.enter());
+        let wait = async |seconds| {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            takers.has_slow()
         };
-        assert_eq!(found, expected, "{bytes} bytes, a piece every {seconds} s");
-        assert!(found.is_ok() || tally.is_empty());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_answer_that_nobody_takes_is_dropped() {
-        check(PIECE, 1000, Ok(PIECE)).await;
-        check(10 * PIECE, 50, Ok(10 * PIECE)).await; // a piece earns a minute
-        check(10 * PIECE, 61, Err(PIECE)).await;
-        check(10 * PIECE, 100_000, Err(PIECE)).await;
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_dropped_is_dropped_though_nobody_asks_for_it() {
-        let tally = Tally::default();
-        let mut body = Taking::new(Body::from(vec![7; 10 * PIECE]), tally.enter(), 1000);
-        body.frame().await.unwrap().unwrap();
-        sleep(Duration::from_secs(59)).await;
+        assert!(!wait(9).await && wait(2).await, "nothing of it is taken");
+        let mut pieces = Vec::new();
+        while let Some(piece) = answer.frame().await {
+            pieces.push(piece.unwrap().into_data().unwrap().len());
+            if pieces.len() == 1 {
+                // the piece earns 16 s
+                assert!(!wait(16).await && wait(1).await);
+            }
+        }
+        assert_eq!(pieces, [16_384, 16_384, 7_232]);
         assert!(!tally.is_empty());
-        sleep(Duration::from_secs(2)).await;
-        assert!(tally.is_empty());
+        drop(answer);
+        assert!(tally.is_empty() && !wait(1000).await);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_that_has_nothing_to_say_is_waited_with() {
-        let pieces = futures_util::stream::unfold(0, |turn| async move {
-            sleep(Duration::from_secs(1000)).await;
-            (turn < 3).then(|| (Ok::<_, io::Error>(Bytes::from_static(b"piece")), turn + 1))
-        });
-        let tally = Tally::default();
-        let body = Taking::new(Body::from_stream(pieces), tally.enter(), 1000);
-        assert_eq!(body.collect().await.unwrap().to_bytes(), "piecepiecepiece");
+    async fn an_answer_that_is_not_there_yet_is_nobodys_fault() {
+        let (takers, tally) = (Takers::default(), Tally::default());
+        let never = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
+        let mut answer = takers.answer(Body::from_stream(never), 1000, tally.enter());
+        let asked = tokio::time::timeout(Duration::from_secs(1000), answer.frame()).await;
+        assert!(asked.is_err() && !takers.has_slow());
     }
 }

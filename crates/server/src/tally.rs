@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 /// The tally of one connection.
 #[derive(Debug, Clone, Default)]
@@ -31,42 +30,14 @@ impl Tally {
         self.0.under_way.load(Ordering::Relaxed) == 0
     }
 
-    /// Returns once nothing was under way for as long as `time`, at most twice as long.
-    pub(crate) async fn idle(&self, time: Duration) {
-        loop {
-            let (quiet, before) = (self.is_empty(), self.0.ever.load(Ordering::Relaxed));
-            tokio::time::sleep(time).await;
-            if quiet && self.is_empty() && self.0.ever.load(Ordering::Relaxed) == before {
-                return;
-            }
-        }
+    /// How many places were ever taken. Who looks now and then sees by it what came and went meanwhile.
+    pub(crate) fn ever(&self) -> usize {
+        self.0.ever.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Tallied {
     fn drop(&mut self) {
         self.0.0.under_way.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::time::{Instant, sleep};
-
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn idle_is_who_has_nothing_under_way_for_long() {
-        let (tally, start) = (Tally::default(), Instant::now());
-        let busy = tally.clone();
-        tokio::spawn(async move {
-            sleep(Duration::from_secs(5)).await;
-            drop(busy.enter());
-            sleep(Duration::from_secs(10)).await;
-            let _long = busy.enter();
-            sleep(Duration::from_secs(100)).await;
-        });
-        tally.idle(Duration::from_secs(10)).await;
-        assert_eq!(start.elapsed().as_secs(), 130);
     }
 }

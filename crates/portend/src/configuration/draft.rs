@@ -4,6 +4,7 @@
 use portend_server::{AssociationIdSettings, Config, Secret, TlsConfig};
 
 use super::form;
+use super::traces::Traces;
 use super::values::Value;
 use crate::package::arguments::TrustArguments;
 
@@ -18,6 +19,7 @@ pub(crate) struct Draft {
     pub(crate) agent: bool,
     pub(crate) association_id_column: Option<String>,
     pub(crate) allow_missing_ids: bool,
+    pub(crate) traces: Traces,
     /// A variable of SageMaker's is set.
     pub(crate) on_sagemaker: bool,
 }
@@ -39,6 +41,7 @@ impl Draft {
             agent: false,
             association_id_column: None,
             allow_missing_ids: false,
+            traces: Traces::default(),
             on_sagemaker: false,
         }
     }
@@ -56,7 +59,8 @@ impl Draft {
         // the server looks at the texts
         self.config.tls = self.tls_enabled.then(|| self.tls.clone());
         let token = self.take_token(set, read).err();
-        self.too_few_bodies(set).into_iter().chain(token).collect()
+        let traces = self.traces.finish(set).map(|traces| self.config.traces = traces).err();
+        self.too_few_bodies(set).into_iter().chain(token).chain(traces).collect()
     }
 
     fn too_few_bodies(&self, set: &dyn Fn(&str) -> Option<String>) -> Option<String> {

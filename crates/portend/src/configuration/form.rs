@@ -1,5 +1,7 @@
 //! What texts of settings must look like: hosts, tokens, URLs and the like.
 
+use percent_encoding::percent_decode_str;
+
 /// What a text must look like.
 #[derive(Clone, Copy)]
 pub(crate) struct Form {
@@ -74,6 +76,41 @@ pub(crate) const PAIRS: Form = Form {
     },
 };
 
+pub(crate) const HEADERS: Form = Form {
+    name: "`name=value,…`",
+    needed: "a list of name=value pairs with commas between, percent-encoded, whose names are names of headers",
+    holds: |text| {
+        are_pairs(text, |name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)))
+    },
+};
+pub(crate) const ATTRIBUTES: Form = Form {
+    name: "`name=value,…`",
+    needed: "a list of name=value pairs with commas between, percent-encoded",
+    holds: |text| are_pairs(text, |_| true),
+};
+pub(crate) const RATIO: Form = Form {
+    name: "number from 0 to 1",
+    needed: "a number from 0 to 1",
+    holds: |text| text.trim().parse::<f64>().is_ok_and(|ratio| (0.0..=1.0).contains(&ratio)),
+};
+pub(crate) const PROPAGATOR: Form = Form {
+    name: "propagator",
+    needed: "a list of tracecontext, b3, b3multi, baggage or none",
+    holds: |text| ["tracecontext", "b3", "b3multi", "baggage", "none"].contains(&text),
+};
+
+/// Names, which are good ones, and values without control characters.
+fn are_pairs(text: &str, is_name: fn(&str) -> bool) -> bool {
+    let is_pair = |pair: &str| {
+        let named = pair.split_once('=').map(|(name, value)| (name.trim(), value));
+        named.is_some_and(|(name, value)| {
+            let shown = percent_decode_str(value).all(|byte| !byte.is_ascii_control());
+            !name.is_empty() && is_name(name) && shown
+        })
+    };
+    is_plain(text) && text.split(',').filter(|pair| !pair.trim().is_empty()).all(is_pair)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +138,14 @@ mod tests {
             &["a.example", "https://a/", "https://*.a"],
         );
         check(PAIRS, &["a=b", "a=b;c=d=e;", "a="], &["", "a", "=b", "a=b;c"]);
+        check(
+            HEADERS,
+            &["a=b", "a=b,c=d%20e=,", "X-Key= "],
+            &["", "a", "=b", "a=b,c", "a b=c", "a=%0a", "ä=b", "a=b\nc=d"],
+        );
+        check(ATTRIBUTES, &["a b=c", "service.name=x%2Cy"], &["", "a", "=b", "a=%00"]);
+        check(RATIO, &["0", "1", " 0.25 ", "1e-3"], &["", "2", "-0.1", "NaN", "inf", "a"]);
+        check(PROPAGATOR, &["b3", "none"], &["", "B3", "jaeger", "xray"]);
         check(ROUTE, &["/", "/a/b:predict"], &["", "a", "/a?b", "/a b", "/ä"]);
         check(PATH, &["a", "/a b"], &["", " ", "a\0b"]);
     }

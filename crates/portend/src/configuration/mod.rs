@@ -14,6 +14,7 @@ mod settings;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod values;
 
 use std::net::IpAddr;

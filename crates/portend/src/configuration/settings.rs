@@ -1,5 +1,5 @@
 //! The one table of what can be set: parsing, `--help`, `--print-config` and the reference page come from it. The
-//! variables of monitoring stand in `monitoring.rs`, what platforms set in `platforms.rs`.
+//! variables of monitoring stand in `monitoring.rs`, what platforms set in `platforms.rs`, traces in `traces.rs`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use super::Draft;
 use super::form;
 use super::monitoring;
 use super::platforms;
+use super::traces;
 use super::values::{FOR_EVER, Kind};
 use crate::package::arguments::Policy;
 
@@ -58,7 +59,7 @@ pub(crate) struct Group {
     pub(crate) settings: &'static [Setting],
 }
 
-pub(crate) const GROUPS: [Group; 10] = [
+pub(crate) const GROUPS: [Group; 11] = [
     Group { heading: "Models", settings: &MODELS },
     Group { heading: "Signatures", settings: &SIGNATURES },
     Group { heading: "Listening", settings: &LISTENING },
@@ -67,6 +68,7 @@ pub(crate) const GROUPS: [Group; 10] = [
     Group { heading: "Access", settings: &ACCESS },
     Group { heading: "Limits", settings: &LIMITS },
     Group { heading: "Metrics", settings: &METRICS },
+    Group { heading: "Traces", settings: &traces::TRACES },
     Group { heading: "Monitoring", settings: &monitoring::MONITORING },
     Group { heading: "Without effect", settings: &monitoring::WITHOUT_EFFECT },
 ];

@@ -152,9 +152,47 @@ fn of_monitoring() -> Vec<Row> {
     ]
 }
 
+fn of_traces() -> Vec<Row> {
+    const URL: &str = "http://a:4318/v1/traces";
+    const HEADERS: &str = "api-key=sesame-5417,b=c%20d";
+    vec![
+        ("PORTEND_TRACE_ENDPOINT", URL, "trace-endpoint", json!(URL), Some("a:4318")),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", URL, "trace-endpoint", json!(URL), Some("grpc://a")),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4318", "otlp-endpoint", json!("http://a:4318"), Some("a")),
+        (
+            "OTEL_EXPORTER_OTLP_PROTOCOL",
+            "http/protobuf",
+            "otlp-protocol",
+            json!("http/protobuf"),
+            Some("tcp"),
+        ),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc", "otlp-protocol", json!("grpc"), Some("udp")),
+        ("PORTEND_TRACE_HEADERS", HEADERS, "trace-headers", json!("***"), Some(SECRET)),
+        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", HEADERS, "trace-headers", json!("***"), Some("a b=c")),
+        ("OTEL_EXPORTER_OTLP_HEADERS", HEADERS, "trace-headers", json!("***"), Some("a=%0d")),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "3000", "trace-timeout", json!(3000), Some("3s")),
+        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "1", "trace-timeout", json!(1), Some("0")),
+        ("PORTEND_TRACE_QUEUE", "16384", "trace-queue", json!(16384), Some("0")),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "1", "trace-queue", json!(1), Some("many")),
+        ("OTEL_TRACES_SAMPLER", "traceidratio", "trace-sampler", json!("traceidratio"), Some("xray")),
+        ("OTEL_TRACES_SAMPLER_ARG", "0.25", "trace-sampler-ratio", json!("0.25"), Some("25")),
+        (
+            "OTEL_PROPAGATORS",
+            "tracecontext,baggage,b3multi",
+            "trace-propagators",
+            json!(["tracecontext", "baggage", "b3multi"]),
+            Some("jaeger"),
+        ),
+        ("OTEL_SERVICE_NAME", "churn", "service-name", json!("churn"), None),
+        ("OTEL_RESOURCE_ATTRIBUTES", "a=b,c=d", "resource-attributes", json!("a=b,c=d"), Some("a")),
+        ("OTEL_TRACES_EXPORTER", "none", "trace-exporter", json!("none"), Some("console")),
+        ("OTEL_SDK_DISABLED", "true", "otel-sdk-disabled", json!(true), Some("off")),
+    ]
+}
+
 #[test]
 fn every_variable_takes_effect_or_is_refused_by_name() {
-    let rows: Vec<_> = of_the_data_plane().into_iter().chain(of_monitoring()).collect();
+    let rows: Vec<_> = of_the_data_plane().into_iter().chain(of_monitoring()).chain(of_traces()).collect();
     for (variable, value, setting, expected, bad) in &rows {
         let found = printed(serve(&["--print-config=json"], &[(variable, value)]));
         let expected = json!({ "value": expected, "origin": "environment", "key": variable });
@@ -201,7 +239,12 @@ fn defaults_are_those_of_the_reference() {
         assert_eq!((value(name), &found[name]["origin"]), (expected, &json!("default")), "{name}");
     }
     let tls = [("PREDICTION_API_TLS_ENABLED", "true")];
-    assert_eq!(printed(serve(&["--print-config=json"], &tls))["port"]["value"], 8443);
+    let (code, stdout, stderr) = ended(serve(&["--print-config=json"], &tls));
+    let found: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(found["port"]["value"], 8443);
+    let told =
+        "portend: PREDICTION_API_TLS_CERTIFICATE is empty: give the PEM text, or the path of a PEM file";
+    assert!(code == Some(64) && stderr.starts_with(told), "{code:?} {stderr}");
     let count = [("PREDICTION_API_SCORING_MODEL_CACHE_MAXSIZE", "4")];
     assert_eq!(printed(serve(&["--print-config=json"], &count))["cache-bytes"]["value"], json!(null));
 }

@@ -168,7 +168,7 @@ fn effects() -> Vec<(&'static str, &'static str, &'static str, &'static str, Ask
 }
 
 /// Settings whose effect is tested elsewhere: the file, and what stands in it for the setting.
-const ELSEWHERE: [(&str, &str, &str); 30] = [
+const ELSEWHERE: [(&str, &str, &str); 43] = [
     ("path", "effects", "PREDICTION_API_MODEL_REPOSITORY_PATH"),
     ("port", "effects", "PORTEND_PORT"),
     ("grpc-port", "grpc", "PORTEND_GRPC_PORT"),
@@ -195,6 +195,19 @@ const ELSEWHERE: [(&str, &str, &str); 30] = [
     ("body-rate", "overload", "PORTEND_BODY_RATE"),
     ("drain-timeout", "life_cycle", "PORTEND_DRAIN_TIMEOUT"),
     ("mlops-association-id-allow-missing-values", "association_ids", "ALLOW_MISSING_VALUES"),
+    ("trace-endpoint", "traces", "PORTEND_TRACE_ENDPOINT"),
+    ("otlp-endpoint", "traces", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+    ("otlp-protocol", "traces", "OTEL_EXPORTER_OTLP_PROTOCOL"),
+    ("trace-headers", "traces", "OTEL_EXPORTER_OTLP_HEADERS"),
+    ("trace-timeout", "traces", "OTEL_EXPORTER_OTLP_TIMEOUT"),
+    ("trace-queue", "traces", "PORTEND_TRACE_QUEUE"),
+    ("trace-sampler", "traces", "(\"OTEL_TRACES_SAMPLER\""),
+    ("trace-sampler-ratio", "traces", "OTEL_TRACES_SAMPLER_ARG"),
+    ("trace-propagators", "traces", "OTEL_PROPAGATORS"),
+    ("service-name", "traces", "OTEL_SERVICE_NAME"),
+    ("resource-attributes", "traces", "OTEL_RESOURCE_ATTRIBUTES"),
+    ("trace-exporter", "traces", "OTEL_TRACES_EXPORTER"),
+    ("otel-sdk-disabled", "traces", "OTEL_SDK_DISABLED"),
     ("monitoring-enabled", "configuration", "predictions are NOT recorded"),
     ("monitoring-agent", "configuration", "there is no agent yet"),
     ("rpc-dual-compute-enabled", "configuration", "DUAL_COMPUTE_ENABLED has no meaning here"),

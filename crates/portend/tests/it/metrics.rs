@@ -390,6 +390,7 @@ fn the_page_of_the_reference_has_every_metric() {
     let mut command = portend();
     command
         .args(["serve", "--port", "0", "--compatible-metrics", "all", "--cache-models", "2"])
+        .args(["--trace-endpoint", "http://127.0.0.1:9"])
         .arg(folder.path());
     let server = RunningServer::start(command);
     assert_eq!(predict(&server, "a"), Ok(1.0));

@@ -28,6 +28,7 @@ pub(crate) fn portend() -> Command {
         "SOURCE_DATE_EPOCH",
         "SAGEMAKER_",
         "AIP_",
+        "OTEL_",
     ];
     names.filter(|name| prefixes.iter().any(|prefix| name.starts_with(prefix))).for_each(|name| {
         command.env_remove(name);

@@ -131,7 +131,7 @@ fn bad_json() -> Vec<Case> {
             "input 'dir': it has neither data nor binary_data_size"
         }),
         first(&input("dir", "FP64", "[1]", r#""parameters":{"content_type":"base64"},"data":[1]"#), {
-            "input 'dir': content_type 'base64' is not read, only np, pd, str, datetime, hg_json are"
+            "input 'dir': content_type 'base64' is for BYTES, it has FP64"
         }),
         first(&input("dir", "FP64", "[1]", r#""parameters":{"shared_memory_region":"a"},"data":[1]"#), {
             "input 'dir': shared memory is not offered, send tensors in the body"

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::histogram::{Histogram, TIMES};
 use crate::protocol;
 use crate::request_id::RequestId;
+use crate::traces::Trace;
 
 /// The codes that are told apart, the most frequent one first.
 const CODES: [u16; 28] = [
@@ -61,8 +62,8 @@ pub(crate) struct Latency {
 /// A request that stands for those of its bound.
 #[derive(Debug, Clone)]
 pub(crate) struct Exemplar {
-    /// Its id.
-    pub(crate) request_id: String,
+    /// The id of its trace, if that is sent, and its own, as far as there is room.
+    pub(crate) labels: Vec<(&'static str, String)>,
     /// What it took.
     pub(crate) took: Duration,
     /// When it was answered.
@@ -76,20 +77,31 @@ struct Slot {
     latest: Mutex<Option<Exemplar>>,
 }
 
-/// An exemplar's names and values may have 128 characters together.
-const MOST_ID: usize = 128 - super::REQUEST_ID.len();
+/// The characters that an exemplar's names and values may have together.
+const MOST_CHARACTERS: usize = 128;
+
+fn labels(request_id: &RequestId, trace: Option<Trace>) -> Vec<(&'static str, String)> {
+    let trace = trace.filter(|trace| trace.sampled).map(|trace| ("trace_id", trace.id.to_string()));
+    let mut room = MOST_CHARACTERS;
+    let mut fits = |(name, value): &(&str, String)| {
+        let rest = room.checked_sub(name.len() + value.len());
+        room = rest.unwrap_or(room);
+        rest.is_some()
+    };
+    trace.into_iter().chain([("request_id", request_id.to_string())]).filter(|label| fits(label)).collect()
+}
 
 impl Slot {
     /// Takes an exemplar once a second at most, so that hardly a request pays for it, and none waits.
-    fn offer(&self, second: u64, took: Duration, request_id: &RequestId) {
+    fn offer(&self, second: u64, took: Duration, request_id: &RequestId, trace: Option<Trace>) {
         if self.second.load(Ordering::Relaxed) == second + 1 {
             return;
         }
         let Ok(mut latest) = self.latest.try_lock() else { return };
         self.second.store(second + 1, Ordering::Relaxed);
-        let request_id = request_id.to_string();
-        if request_id.len() <= MOST_ID {
-            *latest = Some(Exemplar { request_id, took, at: SystemTime::now() });
+        let labels = labels(request_id, trace);
+        if !labels.is_empty() {
+            *latest = Some(Exemplar { labels, took, at: SystemTime::now() });
         }
     }
 }
@@ -122,12 +134,13 @@ impl Answers {
         took: Duration,
         after: Duration,
         request_id: &RequestId,
+        trace: Option<Trace>,
     ) {
         let Some(by_code) = self.0.get(protocol) else { return };
         let by_code = by_code.get_or_init(|| Box::new(std::array::from_fn(|_| OnceLock::new())));
         let latency = by_code[place(code)].get_or_init(Latency::new);
         let bound = latency.times.add_time(took);
-        latency.exemplars[bound].offer(after.as_secs(), took, request_id);
+        latency.exemplars[bound].offer(after.as_secs(), took, request_id, trace);
     }
 
     /// Protocols and codes that were answered.
@@ -157,12 +170,12 @@ mod tests {
         let answers = Answers::default();
         let add = |micros, seconds, id| {
             let took = Duration::from_micros(micros);
-            answers.add(0, 200, took, Duration::from_secs(seconds), &RequestId::Own(id));
+            answers.add(0, 200, took, Duration::from_secs(seconds), &RequestId::Own(id), None);
         };
         let ids = || {
             let (_, _, latency) = answers.each().next().unwrap();
             let exemplars = latency.exemplars().into_iter().flatten();
-            exemplars.map(|e| e.request_id.trim_start_matches('0').to_owned()).collect::<Vec<_>>()
+            exemplars.map(|e| e.labels[0].1.trim_start_matches('0').to_owned()).collect::<Vec<_>>()
         };
         add(50, 0, 1);
         add(60, 0, 2);
@@ -170,5 +183,21 @@ mod tests {
         add(20_000_000, 0, 3);
         add(70, 1, 4);
         assert_eq!(ids(), ["4", "3"]);
+    }
+
+    #[test]
+    fn an_exemplar_names_trace_and_request_within_what_it_may_hold() {
+        let trace = |sampled| Some(Trace { id: opentelemetry::trace::TraceId::from(42), sampled });
+        let given = |length: usize| RequestId::Given("x".repeat(length).parse().unwrap());
+        for (request_id, trace, expected) in [
+            (given(118), None, vec!["request_id"]),
+            (given(119), None, vec![]),
+            (given(1), trace(false), vec!["request_id"]),
+            (given(78), trace(true), vec!["trace_id", "request_id"]),
+            (given(79), trace(true), vec!["trace_id"]),
+        ] {
+            let found: Vec<_> = labels(&request_id, trace).iter().map(|(name, _)| *name).collect();
+            assert_eq!(found, expected, "{request_id}");
+        }
     }
 }

@@ -112,6 +112,11 @@ impl Counter {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// So many times more.
+    pub(crate) fn add_many(&self, times: u64) {
+        self.0.fetch_add(times, Ordering::Relaxed);
+    }
+
     /// How often.
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -134,7 +139,8 @@ impl Nanoseconds {
     }
 }
 
-fn nanoseconds(time: Duration) -> u64 {
+/// A time in nanoseconds.
+pub(crate) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 

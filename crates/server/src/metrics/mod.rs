@@ -22,12 +22,10 @@ use crate::http::App;
 use crate::packing::{accepted_packing, packed};
 use crate::protocol::{self, PathId, Route, get};
 use crate::repository::Deployment;
+use crate::traces::Progress;
 use models::Seen;
 use serde_json::json;
 use text::{Kind, Text};
-
-/// The one label of exemplars.
-const REQUEST_ID: &str = "request_id";
 
 /// Where figures are told: under the root all of them, under a prefix those of the one model.
 pub(crate) fn routes() -> Vec<Route> {
@@ -134,12 +132,31 @@ fn server(text: &mut Text, app: &App, models: usize) {
         text.family(Kind::Gauge, name, help);
         text.count(&[], value as u64);
     }
+    if let Some(traces) = &app.traces {
+        spans(text, &traces.progress);
+    }
     let limits = app.config.cache;
     text.family(Kind::Gauge, "portend_cache_limit_bytes", "What models in memory may take together.");
     text.count(&[], limits.bytes);
     if let Some(models) = limits.models {
         text.family(Kind::Gauge, "portend_cache_limit_models", "How many models may be in memory.");
         text.count(&[], models as u64);
+    }
+}
+
+/// What became of the spans of traces, where traces are made.
+fn spans(text: &mut Text, progress: &Progress) {
+    text.family(Kind::Counter, "portend_trace_spans_total", "Spans, by what became of them.");
+    let Progress { sent, failed, dropped, .. } = progress;
+    for (outcome, count) in [("sent", sent), ("failed", failed), ("dropped", dropped)] {
+        text.count(&[("outcome", outcome)], count.get());
+    }
+    for (name, help, value) in [
+        ("portend_trace_queue_length", "Spans that wait to be sent.", progress.waiting()),
+        ("portend_trace_queue_limit", "Spans that may wait; further ones are dropped.", progress.most),
+    ] {
+        text.family(Kind::Gauge, name, help);
+        text.count(&[], value as u64);
     }
 }
 

@@ -131,7 +131,10 @@ impl Text {
 
     fn exemplar(&mut self, exemplar: &Exemplar) {
         self.out.push_str(" # {");
-        self.label(super::REQUEST_ID, &exemplar.request_id);
+        for (place, (name, text)) in exemplar.labels.iter().enumerate() {
+            self.out.push_str(if place > 0 { "," } else { "" });
+            self.label(name, text);
+        }
         let at = exemplar.at.duration_since(UNIX_EPOCH).unwrap_or_default();
         _ = write!(self.out, "}} {} {:.3}", exemplar.took.as_secs_f64(), at.as_secs_f64());
     }
@@ -171,8 +174,8 @@ mod tests {
         text.family(Kind::Unknown, "d_total", "No counter.");
         text.number(&[], -0.5);
         text.family(Kind::Histogram, "c_seconds", "Times.");
-        let exemplar =
-            Exemplar { request_id: "42".to_owned(), took: Duration::from_millis(2), at: UNIX_EPOCH };
+        let labels = vec![("trace_id", "7".to_owned()), ("request_id", "42".to_owned())];
+        let exemplar = Exemplar { labels, took: Duration::from_millis(2), at: UNIX_EPOCH };
         let counts = Counts { up_to: vec![(1_000_000_000, 1)], count: 3, sum: 2_500_000_000 };
         text.histogram(&[("code", "200")], &counts, 1e9, &[Some(exemplar), None]);
         text.finish()
@@ -193,7 +196,7 @@ mod tests {
             .replace("b_count counter", "b_count unknown")
             .replace("untyped", "unknown")
             .replace("seconds histogram\n", "seconds histogram\n# UNIT c_seconds seconds\n")
-            .replace("\"1.0\"} 1\n", "\"1.0\"} 1 # {request_id=\"42\"} 0.002 0.000\n");
+            .replace("\"1.0\"} 1\n", "\"1.0\"} 1 # {trace_id=\"7\",request_id=\"42\"} 0.002 0.000\n");
         assert_eq!(written(true), format!("{open}# EOF\n"));
     }
 }

@@ -71,6 +71,9 @@ pub enum StartError {
     /// The system gives no threads.
     #[error("cannot start threads: {0}")]
     Threads(std::io::Error),
+    /// Traces cannot be sent as it was asked for.
+    #[error("traces cannot be sent: {0}")]
+    Traces(String),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -234,7 +237,7 @@ impl Repository {
     pub(crate) async fn model(self: &Arc<Self>, id: Option<&str>) -> Result<Ready, ServerError> {
         let (id, now) = (self.meant(id), self.clock.now());
         if let Some(ready) = self.at_hand(id, now) {
-            asked::note(&ready.deployment);
+            asked::note_deployment(&ready.deployment);
             return Ok(ready);
         }
         Box::pin(self.prepared(id, now)).await
@@ -255,7 +258,7 @@ impl Repository {
     /// After a look at the disk and a load, where these are due.
     async fn prepared(self: &Arc<Self>, id: Option<&str>, now: u64) -> Result<Ready, ServerError> {
         let deployment = self.find(id, now).await?;
-        asked::note(&deployment);
+        asked::note_deployment(&deployment);
         if let Some(ready) = deployment.serve(now) {
             return Ok(ready);
         }

@@ -130,6 +130,13 @@ pub enum TlsError {
     Library(#[from] rustls::Error),
 }
 
+impl TlsConfig {
+    /// Says what is wrong, as a start would; prints what the operator should know though it works.
+    pub fn check(&self) -> Result<(), TlsError> {
+        prepared(self).map(|_| ())
+    }
+}
+
 /// What handshakes are accepted with. Warnings are printed.
 fn prepared(config: &TlsConfig) -> Result<ServerConfig, TlsError> {
     let versions = protocols::parse(&config.protocols)?;

@@ -92,7 +92,7 @@ where
 {
     called(request, |headers, body| async move {
         let asked = gathered_message(&headers, body, app).await?;
-        let (answer, _) = asked::noted(work(asked)).await;
+        let (answer, _) = asked::noted(false, work(asked)).await;
         Ok(message::reply(&answer?))
     })
     .await

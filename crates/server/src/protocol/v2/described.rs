@@ -142,6 +142,23 @@ pub(super) fn load(operation: Operation) -> Operation {
     ])
 }
 
+pub(super) fn settings(operation: Operation) -> Operation {
+    operation.gives(200, "What holds", |_| json_of(&json!({ "type": "object" })))
+}
+
+pub(super) fn update(operation: Operation) -> Operation {
+    let body = |_: &Subject<'_>| json_of(&json!({ "type": "object" }));
+    settings(operation.may_take(body)).may(&[Cause::Body, Cause::Message])
+}
+
+pub(super) fn model_settings(operation: Operation) -> Operation {
+    settings(operation).may(&[Cause::Model])
+}
+
+pub(super) fn model_update(operation: Operation) -> Operation {
+    update(operation).may(&[Cause::Model, Cause::Body, Cause::Message])
+}
+
 pub(super) fn refused(operation: Operation) -> Operation {
     operation.may(&[Cause::Message])
 }

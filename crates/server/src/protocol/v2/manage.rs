@@ -116,7 +116,10 @@ impl ModelPath {
 const LARGEST: usize = 1 << 20;
 
 /// A JSON object, or nothing.
-async fn body<T: DeserializeOwned + Default>(app: &App, request: Request) -> Result<T, ServerError> {
+pub(super) async fn body<T: DeserializeOwned + Default>(
+    app: &App,
+    request: Request,
+) -> Result<T, ServerError> {
     let (head, body) = request.into_parts();
     let (packing, limit) = (packing(&head.headers)?, app.config.body_limit.min(LARGEST));
     let (bytes, room) = gather(body, &head.headers, &app.admission, limit).await?;

@@ -1,6 +1,7 @@
 //! The Open Inference Protocol, version 2, over REST, with Triton's extensions: binary tensors, repository, statistics,
 //! configuration. Routes and handlers; what has to do with tensors stands in the files below and knows no HTTP.
 
+mod base64;
 pub(super) mod datatype;
 mod describe;
 mod described;
@@ -9,6 +10,7 @@ mod infer;
 mod manage;
 mod outputs;
 mod request;
+mod settings;
 mod tensors;
 
 use std::convert::Infallible;
@@ -67,6 +69,33 @@ fn routes() -> Vec<Route> {
         Route::model(
             "/v2/repository/models/{name}/unload",
             described::load(post(manage::unload, "Unloads a model")),
+        ),
+        Route::model(
+            "/v2/logging",
+            [
+                described::settings(get(settings::get_logging, "The settings of logging")),
+                described::update(post(settings::update_logging, "The same, if nothing else is asked for")),
+            ],
+        ),
+        Route::model(
+            "/v2/trace/setting",
+            [
+                described::settings(get(settings::get_tracing, "The settings of traces")),
+                described::update(post(settings::update_tracing, "The same, if nothing else is asked for")),
+            ],
+        ),
+        Route::model(
+            "/v2/models/{name}/trace/setting",
+            [
+                described::model_settings(get(
+                    settings::get_model_tracing,
+                    "The settings of a model's traces",
+                )),
+                described::model_update(post(
+                    settings::update_model_tracing,
+                    "The same, if nothing else is asked for",
+                )),
+            ],
         ),
         shared_memory("/v2/systemsharedmemory/{*rest}"),
         shared_memory("/v2/cudasharedmemory/{*rest}"),

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
+use super::base64;
 use super::datatype::Datatype;
 use super::outputs::{OutputTensor, TensorWriter};
 use super::tensors::{Data, Head, Tensor, fill};
@@ -163,7 +164,13 @@ impl<'b> Input<'b> {
             bad(format!("input '{name}': its shape has a negative size: tell how many rows are sent"))
         })?;
         let head = Head::new(self.name.clone(), &self.datatype, &shape)?;
-        check_input(self.parameters.as_ref(), &self.name)?;
+        let content_type = self.parameters.as_ref().and_then(|parameters| parameters.content_type.as_deref());
+        let is_base64 = content_type == Some("base64") && self.data.is_some();
+        if is_base64 {
+            check_memory(self.parameters.as_ref(), "input", &self.name)?;
+        } else {
+            check_input(self.parameters.as_ref(), &self.name)?;
+        }
         let size = self.parameters.as_ref().and_then(|parameters| parameters.binary_data_size);
         let data = match (size, self.data) {
             (Some(_), Some(_)) => Err("it has data and binary_data_size, only one may be".to_owned()),
@@ -174,6 +181,10 @@ impl<'b> Input<'b> {
             (None, Some(data)) if head.values() > data.get().len() => {
                 Err(format!("its data has less than the {} values of its shape", head.values()))
             }
+            (None, Some(_)) if is_base64 && head.datatype != Datatype::Bytes => {
+                Err(format!("content_type 'base64' is for BYTES, it has {}", head.datatype.name()))
+            }
+            (None, Some(data)) if is_base64 => base64::decoded(data.get()).map(Data::Texts),
             (None, Some(data)) => Ok(Data::Json(data.get())),
             (Some(size), None) => take(rest, size).map(Data::Raw),
         };

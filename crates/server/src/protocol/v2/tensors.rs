@@ -36,6 +36,8 @@ pub(super) enum Data<'b> {
     Json(&'b str),
     Raw(&'b [u8]),
     Contents(Contents<'b>),
+    /// Texts, each behind its length.
+    Texts(Vec<u8>),
 }
 
 impl<'b> Head<'b> {
@@ -121,6 +123,7 @@ impl Tensor<'_> {
             Data::Raw(bytes) if head.datatype == Datatype::Bytes => {
                 self.fill_texts(columns, places, Lengths::new(bytes))?
             }
+            Data::Texts(bytes) => self.fill_texts(columns, places, Lengths::new(bytes))?,
             Data::Raw(bytes) => {
                 head.datatype.fill(columns, places, bytes);
                 values

@@ -166,7 +166,7 @@ async fn described(
     let message = gathered(headers, body, app, app.config.body_limit.min(SMALL)).await?;
     let name = with_message(app, &message, node).await?;
     // this is no request for predictions: who counts those does not hear of the look-up
-    let (ready, _) = noted(find(app, headers, Some(&name))).await;
+    let (ready, _) = noted(false, find(app, headers, Some(&name))).await;
     let ready = ready?;
     Ok(answered(&describe(&Unit::of(&ready), &ready.model)))
 }
