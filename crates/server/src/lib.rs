@@ -27,7 +27,7 @@ mod unread;
 
 pub use config::{
     AccessLogFormat, AssociationIdSettings, CacheLimits, ClassPredictions, CompatibleMetrics, Config,
-    DeploymentSettings, Secret, TlsConfig, VertexRoutes,
+    DeploymentSettings, Secret, StoreConfig, TlsConfig, VertexRoutes,
 };
 pub use http::{App, HttpService};
 pub use listen::{End, Server};

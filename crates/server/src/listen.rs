@@ -41,7 +41,9 @@ impl Server {
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         let address = format!("{}:{}", config.host, config.port);
         let tls = config.tls.clone().map(Tls::new).transpose()?.map(Arc::new);
-        let app = App::new(config)?;
+        // a disk or store that is slow to look at holds up no thread of the runtime
+        let app = tokio::task::spawn_blocking(|| App::new(config)).await;
+        let app = app.map_err(|e| StartError::Threads(std::io::Error::other(e)))??;
         let listener =
             TcpListener::bind(&address).await.map_err(|source| StartError::Listen { address, source })?;
         Ok(Self { listener, tls, app: Arc::new(app) })
@@ -83,7 +85,7 @@ impl Server {
             tokio::select! {
                 accepted = self.listener.accept() => connections.take(accepted).await,
                 failed = &mut failure, if watch_load => match failed {
-                    Ok(error) => return Err(StartError::Load(error)),
+                    Ok(error) => return Err(error),
                     Err(_) => watch_load = false,
                 },
                 _ = stop.recv() => break,

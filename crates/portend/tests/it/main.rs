@@ -37,6 +37,7 @@ mod running_server;
 mod scenarios;
 mod seldon;
 mod seldon_refusals;
+mod stores;
 mod uploads;
 mod v2;
 mod v2_refusals;

@@ -6,6 +6,7 @@ mod cache;
 mod config_yml;
 mod deployment;
 mod load;
+mod remote;
 mod replace;
 mod scan;
 mod upload;
@@ -18,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use portend_core::ModelId;
+use portend_core::{ArtifactError, ModelId};
 use portend_model::LoadError;
 use portend_model::package::Trust;
 use tokio::sync::Semaphore;
@@ -29,6 +30,7 @@ use crate::metrics::asked;
 use crate::tls::TlsError;
 pub(crate) use deployment::{Deployment, Failure, LoadFacts, Loaded, Ready, Snapshot};
 use load::Job;
+use remote::Remote;
 use scan::{Found, Root, Seen};
 
 /// Why a server does not start.
@@ -38,6 +40,22 @@ pub enum StartError {
     #[error("cannot read {}: {source}", path.display())]
     Unreadable {
         /// The path.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The store cannot be read.
+    #[error("cannot serve {place}: {source}")]
+    Store {
+        /// Where packages lie.
+        place: String,
+        /// What became of asking.
+        source: ArtifactError,
+    },
+    /// There is no place for copies of packages.
+    #[error("cannot keep copies of packages in {}: {source}; PORTEND_CACHE_DIR names another directory", path.display())]
+    Cache {
+        /// The directory.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
@@ -119,7 +137,9 @@ type View = BTreeMap<ModelId, Arc<Deployment>>;
 /// Locks are taken in this order: `disk`, `room`, a deployment's state.
 #[derive(Debug)]
 pub(crate) struct Repository {
+    /// Where packages lie, or copies of those in a store.
     root: PathBuf,
+    remote: Option<Remote>,
     /// True when the path is one package: its model answers under every id.
     single: bool,
     settings: Settings,
@@ -127,6 +147,8 @@ pub(crate) struct Repository {
     view: ArcSwap<View>,
     /// When all directories were looked at last.
     scanned: AtomicU64,
+    /// Since when a look at the disk or store is under way; 0 for none.
+    looking: AtomicU64,
     /// Held while the disk is looked at or changed and the view is made to agree.
     disk: Mutex<()>,
     /// Held while models leave memory.
@@ -151,10 +173,16 @@ const LOOK_PATIENCE: Duration = Duration::from_secs(2);
 impl Repository {
     /// Looks at the configured path. Nothing is loaded yet, but requests can wait for what will be.
     pub(crate) fn open(config: &Config) -> Result<Arc<Self>, StartError> {
-        let mut found = scan::root(&config.path, config.read_only)?;
-        if matches!(found, Root::Multi(..)) && !config.read_only {
-            scan::clean(&config.path, |line| _ = writeln!(stderr(), "{line}"));
-            found = scan::root(&config.path, config.read_only)?;
+        let log = |line: &str| _ = writeln!(stderr(), "{line}");
+        let remote = config.store.clone().map(|store| Remote::new(store, log)).transpose()?;
+        let look = || match &remote {
+            Some(remote) => remote.root(config.read_only),
+            None => scan::root(&config.path, config.read_only),
+        };
+        let mut found = look()?;
+        if matches!(found, Root::Multi(..)) && !config.read_only && remote.is_none() {
+            scan::clean(&config.path, log);
+            found = look()?;
         }
         let (single, found, ignored) = match found {
             Root::Single(seen) => {
@@ -167,7 +195,8 @@ impl Repository {
             rayon::ThreadPoolBuilder::new().num_threads(LOADERS).thread_name(|i| format!("load-{i}"));
         let loaders = loaders.build().map_err(|e| StartError::Threads(std::io::Error::other(e)))?;
         let repository = Arc::new(Self {
-            root: config.path.clone(),
+            root: remote.as_ref().map_or_else(|| config.path.clone(), |remote| remote.store.cache.clone()),
+            remote,
             single,
             settings: Settings {
                 target: config.target.clone(),
@@ -183,6 +212,7 @@ impl Repository {
             clock: Clock { start: Instant::now(), wall: SystemTime::now() },
             view: ArcSwap::default(),
             scanned: AtomicU64::new(0),
+            looking: AtomicU64::new(0),
             disk: Mutex::new(()),
             room: Mutex::new(()),
             loaders,
@@ -214,12 +244,12 @@ impl Repository {
 
     /// Carries out the loads that were announced at the start. In single-model mode a failure is returned; else a model
     /// that fails is logged and answers with its reason while the others serve.
-    pub(crate) fn preload(self: &Arc<Self>) -> Result<(), LoadError> {
+    pub(crate) fn preload(self: &Arc<Self>) -> Result<(), StartError> {
         use rayon::prelude::*;
         self.ignored.iter().for_each(|line| self.log(line));
         let jobs = std::mem::take(&mut *self.preloads.lock().unwrap_or_else(PoisonError::into_inner));
         let load = || jobs.into_par_iter().map(|job| self.carry_out(job)).collect::<Vec<_>>();
-        let outcome: Result<(), LoadError> = self.loaders.install(load).into_iter().collect();
+        let outcome: Result<(), StartError> = self.loaders.install(load).into_iter().collect();
         self.preloading.store(false, Ordering::Release);
         if self.single { outcome } else { Ok(()) }
     }
@@ -367,9 +397,14 @@ impl Repository {
         if self.is_fresh(self.looked_at(&self.view.load(), id), now) {
             return;
         }
+        let since = self.looking.load(Ordering::Acquire);
+        // one request has waited already
+        if since > 0 && Duration::from_micros(now.saturating_sub(since)) > LOOK_PATIENCE {
+            return;
+        }
         let (this, id) = (Arc::clone(self), id.map(str::to_owned));
         let look = tokio::task::spawn_blocking(move || this.look_now(id.as_deref(), now));
-        // a disk that hangs does not stop what is in memory
+        // a disk or store that hangs does not stop what is in memory
         _ = tokio::time::timeout(LOOK_PATIENCE, look).await;
     }
 
@@ -379,31 +414,87 @@ impl Repository {
         if self.is_fresh(self.looked_at(&self.view.load(), id), now) {
             return;
         }
+        if self.remote.as_ref().is_some_and(Remote::rests) {
+            return;
+        }
+        self.looking.store(self.clock.now().max(1), Ordering::Release);
         match id {
             _ if self.single => _ = self.look_at_single(),
             None => self.look_at_all(),
+            // an id that is made up costs a store no more than a look at all
+            Some(id) if self.remote.is_some() && self.named(&self.view.load(), Some(id)).is_none() => {
+                self.look_at_all();
+            }
             Some(id) => {
                 let id = ModelId::parse(id).ok().filter(|id| !id.as_str().starts_with('.'));
                 _ = id.and_then(|id| self.look_at(&id));
             }
         }
+        self.looking.store(0, Ordering::Release);
     }
 
     /// Looks at one directory, with `disk` held.
     fn look_at(self: &Arc<Self>, id: &ModelId) -> Option<Arc<Deployment>> {
         let at = self.clock.now();
-        let seen = scan::deployment(&self.root.join(id.as_str()));
+        let seen = match &self.remote {
+            None => scan::deployment(&self.root.join(id.as_str())),
+            Some(remote) => match self.answered(remote, remote.deployment(id)) {
+                Some(seen) => seen,
+                None => return self.view.load().get(id).cloned(),
+            },
+        };
         self.apply(id, seen, None, at)
+    }
+
+    /// What a store answered, if it did; the log is told of the first failure and of its end.
+    fn answered<T>(&self, remote: &Remote, answer: Result<T, ArtifactError>) -> Option<T> {
+        let line = match &answer {
+            Ok(_) => remote.recover(),
+            Err(error) => remote.fail(error),
+        };
+        line.iter().for_each(|line| self.log(line));
+        answer.ok()
+    }
+
+    /// Failures of the store that packages lie in, and bytes that were got from it.
+    pub(crate) fn store_figures(&self) -> (u64, u64) {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        self.remote.as_ref().map_or((0, 0), |remote| (count(&remote.failures), count(&remote.fetched)))
+    }
+
+    /// What is served, for people.
+    fn place(&self) -> String {
+        self.remote
+            .as_ref()
+            .map_or_else(|| self.root.display().to_string(), |remote| remote.store.url.to_string())
     }
 
     fn look_at_single(self: &Arc<Self>) -> Option<Arc<Deployment>> {
         let id = self.view.load().keys().next().cloned()?;
         let at = self.clock.now();
-        self.apply(&id, Some(scan::single(&self.root)), None, at)
+        let seen = match &self.remote {
+            None => scan::single(&self.root),
+            Some(remote) => match self.answered(remote, remote.single()) {
+                Some(seen) => seen,
+                None => return self.view.load().get(&id).cloned(),
+            },
+        };
+        self.apply(&id, Some(seen), None, at)
     }
 
     fn look_at_all(self: &Arc<Self>) {
         let at = self.clock.now();
+        if let Some(remote) = &self.remote {
+            let Some(found) = self.answered(remote, remote.all()) else { return };
+            let mut gone = View::clone(&self.view.load());
+            for (id, seen) in found {
+                gone.remove(&id);
+                self.apply(&id, Some(seen), None, at);
+            }
+            gone.keys().for_each(|id| _ = self.apply(id, None, None, at));
+            self.scanned.store(at, Ordering::Release);
+            return;
+        }
         let Ok(mut ids) = scan::ids(&self.root) else { return };
         ids.extend(self.view.load().keys().cloned());
         ids.sort();
@@ -461,6 +552,7 @@ impl Repository {
             self.log_load(&deployment, &loaded, "uploaded and loaded");
         }
         deployment.looked.store(at, Ordering::Release);
+        state.forgive();
         self.load_if_serving(&deployment, &mut state);
         drop(state);
         if is_new {
