@@ -170,7 +170,10 @@ def main():
             said += f", promtool finds no fault, {dashboard(tools[1], port)} queries of the dashboard answered"
     with serving(portend, str(DEMO), PORTEND_ACCESS_LOG="off", PORTEND_COMPATIBLE_METRICS="all") as port:
         use(port)
-        for name in ("nv_inference_count", "seldon_api_executor_server_requests_seconds"):
+        feedback = json.dumps({"reward": -1.5})
+        Connection(port).post("/model/fraud/send-feedback", feedback, Content_Type="application/json")
+        names = ["nv_inference_count", "seldon_api_executor_server_requests_seconds"]
+        for name in [*names, "seldon_api_model_feedback_reward_total"]:
             for parse, accept in ((classic, "*/*"), (open_metrics, OPEN)):
                 if not families(parse, get(port, "/metrics", accept)[1])[name].samples:
                     sys.exit(f"FAILED: {name} has no samples")

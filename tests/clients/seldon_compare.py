@@ -50,7 +50,7 @@ def free_ports(count):
 
 @contextlib.contextmanager
 def wrapped(name, manifest):
-    """Seldon's wrapper around a model; gives its port."""
+    """Seldon's wrapper around a model; gives its ports for HTTP and gRPC."""
     http_port, grpc_port, metrics_port = free_ports(3)
     package = MODELS / name / "package"
     values = {
@@ -74,7 +74,7 @@ def wrapped(name, manifest):
         )
         try:
             wait_for(process, http_port)
-            yield http_port
+            yield http_port, grpc_port
         except BaseException:
             said.seek(0)
             print("the wrapper said:\n", said.read()[-4000:].decode(errors="replace"), file=sys.stderr)
@@ -350,7 +350,7 @@ def compare(name, binary, seed, bodies):
     manifest = json.loads((MODELS / name / "package" / "portend.json").read_text())
     features = [feature["name"] for feature in manifest["features"]]
     draw, seen, failed = Draw(f"{seed} {name}", features, read_rows(name)), {}, 0
-    with wrapped(name, manifest) as reference, serving(binary, str(MODELS / name / "package")) as port:
+    with wrapped(name, manifest) as (reference, _), serving(binary, str(MODELS / name / "package")) as port:
         session = requests.Session()
         for number in range(bodies):
             request = draw.request()
@@ -379,4 +379,5 @@ def main():
         sys.exit(f"FAILED: again with seldon_compare.py {options.binary} --seed {options.seed}")
 
 
-main()
+if __name__ == "__main__":
+    main()

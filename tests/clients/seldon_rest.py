@@ -179,6 +179,20 @@ def run(command):
     return done.stdout
 
 
+def batch(port, transport, data, wanted):
+    """The command-line batch processor, with a row in each request and with two."""
+    place = ["--deployment-name", "wine", "--gateway-type", "istio", "--namespace", "hub", "--host", f"127.0.0.1:{port}"]
+    with tempfile.TemporaryDirectory() as folder:
+        given, found = Path(folder, "in"), Path(folder, "out")
+        given.write_text("".join(json.dumps([row]) + "\n" for row in data.tolist()))
+        files = ["--input-data-path", str(given), "--output-data-path", str(found)]
+        for size in ("1", "2"):
+            how = ["--transport", transport, "--data-type", "data", "--payload-type", "ndarray", "--batch-size", size]
+            run(["seldon-batch-processor", *place, *how, *files, "--workers", "2"])
+            answers = sorted(map(json.loads, found.read_text().splitlines()), key=lambda a: a["meta"]["tags"]["batch_index"])
+            expect(f"batches of {size}", [row for answer in answers for row in answer["data"]["ndarray"]], wanted)
+
+
 def token(binary, data):
     """Over HTTP the client sends its token when it is told not to use TLS."""
     with serving(binary, str(WINE), PORTEND_TOKEN="s3cret") as port:
@@ -208,6 +222,7 @@ def main():
         sent = gateway(port, data, wanted) - 1 + microservice(port, data, wanted)
         feedback_counted(port, sent)
         testers(port)
+        batch(port, "rest", data, wanted)
     token(binary, data)
     mixed(binary)
     print("Seldon's client and testers over REST: what they asked, Portend answered")
@@ -215,4 +230,5 @@ def main():
         print("not asked: tftensor, because TensorFlow is not installed")
 
 
-main()
+if __name__ == "__main__":
+    main()

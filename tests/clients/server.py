@@ -32,7 +32,7 @@ def expect_close(what, found, wanted, relative):
 def serving(binary, path, **settings):
     """Serve a path on a free port of loopback, with settings in the environment; gives the port."""
     command = [binary, "serve", path, "--host", "127.0.0.1", "--port", "0"]
-    environment = os.environ | settings
+    environment = os.environ | {"PORTEND_GRPC_PORT": "0"} | settings
     server = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     lines, ports = [], Queue()
 

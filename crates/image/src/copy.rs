@@ -6,9 +6,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::digest::Digest;
-use crate::document::{Content, Descriptor, Document, kind};
+use crate::document::{Content, Descriptor, Document, Manifest, kind};
 use crate::error::ImageError;
 use crate::platform::Platform;
+use crate::progress::{Progress, Watched};
 use crate::store::{Source, Target};
 
 /// How deep indexes may lie in indexes, and how many images there may be.
@@ -22,31 +23,53 @@ pub struct Copied {
     pub digest: Digest,
     /// How many images there are in it.
     pub images: usize,
+    /// How many manifests about it were copied.
+    pub referrers: usize,
     /// The blobs that were sent, and their bytes.
     pub sent: (usize, u64),
     /// The blobs that the target had or could take from elsewhere, and their bytes.
     pub there: (usize, u64),
 }
 
-/// Copies the image of a source, or the one for a platform where it has several.
+/// What of an image is copied.
+#[derive(Default, Clone, Copy)]
+pub struct CopyOptions<'a> {
+    /// The image for this platform, where there are several. None: all of them.
+    pub platform: Option<&'a Platform>,
+    /// What is about the image as well, such as a bill of materials.
+    pub referrers: bool,
+    /// Who hears how far it is.
+    pub progress: Option<&'a dyn Progress>,
+}
+
+/// Copies the image of a source.
 pub fn copy(
     source: &dyn Source,
     target: &dyn Target,
-    platform: Option<&Platform>,
+    options: &CopyOptions<'_>,
 ) -> Result<Copied, ImageError> {
     let here = Platform::here();
-    let mut root = chosen(source, platform)?;
+    let mut root = chosen(source, options.platform)?;
     if let (true, Document::Index(index)) = (target.takes_one_image(), &root.document) {
         root = source.manifest(here.choose(index, &source.label())?)?;
     }
     let mut tree = Tree::default();
     tree.add(source, &root, 0)?;
-    let (sent, there) = transfer(source, target, &tree.blobs)?;
+    let referrers = if options.referrers { tree.referrers(source, &root)? } else { Vec::new() };
+    if !referrers.is_empty() && !target.takes_referrers() {
+        let reason = "it cannot hold what is about an image: name a registry, or an OCI layout with a tag";
+        return Err(ImageError::Refused(format!("{}: {reason}", target.label())));
+    }
+    let (sent, there) = transfer(source, target, &tree.blobs, options.progress)?;
     for manifest in &tree.manifests {
         target.put_manifest(manifest)?;
     }
     target.finish(&root)?;
-    Ok(Copied { digest: root.descriptor.digest, images: tree.images, sent, there })
+    for (subject, referrer) in &referrers {
+        target.attach(subject, referrer)?;
+    }
+    let (digest, images, referrers) = (root.descriptor.digest, tree.images, referrers.len());
+    Ok(Copied { digest, images, referrers, sent, there })
 }
 
 /// What a source names, or of that the image for a platform. An image for another one is not what was asked for.
@@ -83,11 +106,7 @@ impl Tree {
         match &content.document {
             Document::Image(manifest) => {
                 self.images += 1;
-                for blob in std::iter::once(&manifest.config).chain(&manifest.layers) {
-                    if self.seen.insert(blob.digest.clone()) {
-                        self.blobs.push(blob.clone());
-                    }
-                }
+                self.add_blobs(manifest);
             }
             Document::Index(index) => {
                 for child in &index.manifests {
@@ -96,6 +115,39 @@ impl Tree {
             }
         }
         Ok(())
+    }
+
+    fn add_blobs(&mut self, manifest: &Manifest) {
+        for blob in std::iter::once(&manifest.config).chain(&manifest.layers) {
+            if self.seen.insert(blob.digest.clone()) {
+                self.blobs.push(blob.clone());
+            }
+        }
+    }
+
+    /// What the source has about any of the manifests, with the manifest that it is about.
+    fn referrers(
+        &mut self,
+        source: &dyn Source,
+        root: &Content,
+    ) -> Result<Vec<(Digest, Content)>, ImageError> {
+        let manifests = self.manifests.iter().chain([root]);
+        let subjects: Vec<_> = manifests.map(|content| content.descriptor.digest.clone()).collect();
+        let mut found = Vec::new();
+        for subject in subjects {
+            for referrer in source.referrers(&subject)? {
+                let content = source.manifest(&referrer)?;
+                // an index may be about an image as well; what it leads to would have to be followed
+                let Document::Image(manifest) = &content.document else { continue };
+                if manifest.subject.as_ref().is_none_or(|named| named.digest != subject) {
+                    let reason = format!("{} is not about {subject}, as is said", referrer.digest);
+                    return Err(ImageError::bad(source.label(), reason));
+                }
+                self.add_blobs(manifest);
+                found.push((subject.clone(), content));
+            }
+        }
+        Ok(found)
     }
 
     fn child(&mut self, source: &dyn Source, child: &Descriptor, depth: usize) -> Result<(), ImageError> {
@@ -121,6 +173,20 @@ impl Tree {
     }
 }
 
+/// Sends a blob that is not there yet. False: it did not have to be sent.
+fn put(
+    source: &dyn Source,
+    target: &dyn Target,
+    blob: &Descriptor,
+    progress: Option<&dyn Progress>,
+) -> Result<bool, ImageError> {
+    let Some(progress) = progress else { return Ok(!target.holds(blob)? && target.put(blob, source)?) };
+    progress.begins(blob);
+    let sent = !target.holds(blob)? && target.put(blob, &Watched { source, progress })?;
+    progress.ends(blob, sent);
+    Ok(sent)
+}
+
 type Count = (usize, u64);
 
 /// Sends blobs, as many at a time as the target takes. The first failure ends all.
@@ -128,6 +194,7 @@ fn transfer(
     source: &dyn Source,
     target: &dyn Target,
     blobs: &[Descriptor],
+    progress: Option<&dyn Progress>,
 ) -> Result<(Count, Count), ImageError> {
     let waiting = Mutex::new(blobs.iter());
     let failed = AtomicBool::new(false);
@@ -136,7 +203,7 @@ fn transfer(
         while !failed.load(Ordering::Relaxed) {
             let next = waiting.lock().unwrap_or_else(|e| e.into_inner()).next();
             let Some(blob) = next else { break };
-            let done = target.holds(blob).and_then(|there| Ok(!there && target.put(blob, source)?));
+            let done = put(source, target, blob, progress);
             let count = match done {
                 Ok(true) => &mut counts.0,
                 Ok(false) => &mut counts.1,

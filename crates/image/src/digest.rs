@@ -36,6 +36,11 @@ impl Digest {
         hasher.finish()
     }
 
+    /// The digest of all that a reader gives.
+    pub fn read(reader: impl Read) -> io::Result<Self> {
+        Hasher::read(reader).map(|(_, digest)| digest)
+    }
+
     /// The digits without the algorithm.
     pub fn hex(&self) -> &str {
         &self.0[PREFIX.len()..]
@@ -131,7 +136,7 @@ impl<W: Write> Write for HashingWriter<W> {
     }
 }
 
-/// A reader that ends well only after exactly the bytes that a descriptor names.
+/// A reader that gives the last byte only after exactly the bytes that a descriptor names.
 pub(crate) struct Verified<R> {
     inner: R,
     what: String,
@@ -144,6 +149,11 @@ impl<R: Read> Verified<R> {
     /// `seen` are the bytes before those that `inner` gives.
     pub(crate) fn new(inner: R, what: String, digest: Digest, size: u64, seen: Hasher) -> Self {
         Self { inner, what, digest, size, hasher: Some(seen) }
+    }
+
+    /// What was seen up to here.
+    pub(crate) fn seen(&self) -> Hasher {
+        self.hasher.clone().unwrap_or_default()
     }
 
     fn check_end(&mut self) -> io::Result<()> {
@@ -166,14 +176,19 @@ impl<R: Read> Read for Verified<R> {
             return Ok(0);
         }
         let read = self.inner.read(buffer)?;
-        if read == 0 {
+        let Some(hasher) = self.hasher.as_mut().filter(|_| read > 0) else {
             self.check_end()?;
-        } else if let Some(hasher) = &mut self.hasher {
-            hasher.update(&buffer[..read]);
-            if hasher.bytes > self.size {
-                let reason = format!("it is longer than the {} bytes that it is said to have", self.size);
-                return Err(ImageError::bad(&self.what, reason).into());
-            }
+            return Ok(read);
+        };
+        hasher.update(&buffer[..read]);
+        let bytes = hasher.bytes;
+        if bytes > self.size || bytes == self.size && self.inner.read(&mut [0])? > 0 {
+            let reason = format!("it is longer than the {} bytes that it is said to have", self.size);
+            return Err(ImageError::bad(&self.what, reason).into());
+        }
+        // before the last of them pass: whoever takes them may ask for no more
+        if bytes == self.size {
+            self.check_end()?;
         }
         Ok(read)
     }

@@ -27,6 +27,12 @@ pub mod media {
     pub const LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
     /// A layer in zstd.
     pub const LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+    /// The configuration of what has none.
+    pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+    /// A bill of materials in CycloneDX.
+    pub const CYCLONEDX: &str = "application/vnd.cyclonedx+json";
+    /// A statement of in-toto, such as provenance.
+    pub const IN_TOTO: &str = "application/vnd.in-toto+json";
     /// Docker's word for an index.
     pub const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
     /// Docker's word for a manifest.
@@ -80,10 +86,16 @@ pub struct Manifest {
     /// What it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
+    /// What it is where it is no image but something about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
     /// How a container is started.
     pub config: Descriptor,
     /// The lowest first.
     pub layers: Vec<Descriptor>,
+    /// The image that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Box<Descriptor>>,
     /// What is said of it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
@@ -118,6 +130,7 @@ impl Index {
 
 /// A manifest or an index.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there are few of them, and most are images")]
 pub enum Document {
     /// One image.
     Image(Manifest),

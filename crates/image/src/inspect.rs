@@ -21,6 +21,9 @@ pub struct Inspection {
     pub digest: String,
     /// Whether it is one image or an index of several.
     pub media_type: String,
+    /// What is about the index, where it is one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub referrers: Vec<Descriptor>,
     /// Its images.
     pub images: Vec<InspectedImage>,
 }
@@ -40,6 +43,9 @@ pub struct InspectedImage {
     pub config: Value,
     /// Its layers, the lowest first.
     pub layers: Vec<Descriptor>,
+    /// What is about it: bills of materials, provenance, signatures.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub referrers: Vec<Descriptor>,
 }
 
 /// Reads what an image is, or of several the one for a platform.
@@ -52,8 +58,12 @@ pub fn inspect(source: &dyn Source, platform: Option<&Platform>) -> Result<Inspe
             children.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect()
         }
     };
+    let referrers = match &root.document {
+        Document::Image(_) => Vec::new(),
+        Document::Index(_) => source.referrers(&root.descriptor.digest)?,
+    };
     let Descriptor { digest, media_type, .. } = root.descriptor;
-    Ok(Inspection { name: source.label(), digest: digest.to_string(), media_type, images })
+    Ok(Inspection { name: source.label(), digest: digest.to_string(), media_type, referrers, images })
 }
 
 /// An image that an index names; None for an index in an index.
@@ -79,5 +89,6 @@ fn image(source: &dyn Source, content: &Content, manifest: &Manifest) -> Result<
         annotations: manifest.annotations.clone(),
         config: config.into(),
         layers: manifest.layers.clone(),
+        referrers: source.referrers(&content.descriptor.digest)?,
     })
 }

@@ -2,17 +2,20 @@
 //! place and renamed; one that was cut off is gone on with, after what is there was hashed again.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::digest::{Digest, Hasher};
 use crate::document::{Content, Descriptor, Document, Index, MOST_DOCUMENT};
 use crate::error::ImageError;
 use crate::platform::Platform;
+use crate::referrers;
 use crate::store::{Source, Target, verified};
 
 pub(crate) const LAYOUT_FILE: &str = "oci-layout";
 pub(crate) const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+/// The bytes that are written at a time.
+const BUFFER: usize = 256 << 10;
 pub(crate) const INDEX_FILE: &str = "index.json";
 /// The annotation of a tag, and the one of a whole name.
 pub(crate) const TAG: &str = "org.opencontainers.image.ref.name";
@@ -69,6 +72,11 @@ impl Source for LayoutSource {
             Err(e) => Err(ImageError::file(&path, e)),
         }
     }
+
+    fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, ImageError> {
+        let index = read_index(&self.folder.join(INDEX_FILE))?.unwrap_or_else(|| Index::new(Vec::new()));
+        referrers::about(subject, &index, |entry| self.manifest(entry))
+    }
 }
 
 /// The entry of an index that has a name; without one the only entry, or the only one for this machine's platform.
@@ -79,7 +87,7 @@ pub(crate) fn named(index: &Index, tag: Option<&str>, of: &str) -> Result<Descri
     };
     let found: Vec<&Descriptor> = match tag {
         Some(_) => index.manifests.iter().filter(named).collect(),
-        None => index.manifests.iter().collect(),
+        None => index.manifests.iter().filter(|entry| !referrers::is_referrer(entry)).collect(),
     };
     let (tags, most) = (index.manifests.iter().filter_map(|m| m.annotations.get(TAG)), 20);
     let tags: Vec<_> = tags.take(most).map(|tag| portend_core::shortened(tag)).collect();
@@ -190,10 +198,13 @@ impl Target for LayoutTarget {
     }
 
     fn put(&self, blob: &Descriptor, from: &dyn Source) -> Result<bool, ImageError> {
-        let (path, mut file, seen) = self.partial(blob)?;
+        let (path, file, seen) = self.partial(blob)?;
         let io = |e| ImageError::io(path.display().to_string(), e);
-        let copied = verified(from, blob, seen.bytes, seen)
-            .and_then(|mut reader| std::io::copy(&mut reader, &mut file).map_err(io));
+        let mut buffered = BufWriter::with_capacity(BUFFER, &file);
+        let copied = verified(from, blob, seen.bytes, seen).and_then(|mut reader| {
+            std::io::copy(&mut reader, &mut buffered).and_then(|_| buffered.flush()).map_err(io)
+        });
+        drop(buffered);
         if let Err(error) = copied {
             // wrong bytes are nothing to go on from; those that are missing may come next time
             if matches!(error, ImageError::Bad { .. }) {
@@ -212,15 +223,31 @@ impl Target for LayoutTarget {
 
     fn finish(&self, root: &Content) -> Result<(), ImageError> {
         self.put_manifest(root)?;
+        let mut entry = root.descriptor.clone();
+        entry.annotations.extend(self.tag.iter().map(|tag| (TAG.to_owned(), tag.clone())));
+        self.list(entry)
+    }
+
+    fn attach(&self, _subject: &Digest, referrer: &Content) -> Result<(), ImageError> {
+        self.put_manifest(referrer)?;
+        self.list(referrers::entry(referrer))
+    }
+
+    /// Without a tag the image would be one of several manifests of which no reader could choose it.
+    fn takes_referrers(&self) -> bool {
+        self.tag.is_some()
+    }
+}
+
+impl LayoutTarget {
+    /// Writes a manifest into the index. A tag names one manifest; one without a tag is there once.
+    fn list(&self, entry: Descriptor) -> Result<(), ImageError> {
         let path = self.folder.join(INDEX_FILE);
         // two that add images at a time would lose one of them
         let lock = File::open(self.folder.join(LAYOUT_FILE)).and_then(|file| file.lock().map(|()| file));
         let _lock = lock.map_err(|e| ImageError::file(&self.folder, e))?;
         let mut index = read_index(&path)?.unwrap_or_else(|| Index::new(Vec::new()));
-        let mut entry = root.descriptor.clone();
-        entry.annotations.extend(self.tag.iter().map(|tag| (TAG.to_owned(), tag.clone())));
-        // a tag names one image; an image without a tag is there once
-        index.manifests.retain(|there| match &self.tag {
+        index.manifests.retain(|there| match entry.annotations.get(TAG) {
             Some(tag) => there.annotations.get(TAG) != Some(tag),
             None => there.annotations.contains_key(TAG) || there.digest != entry.digest,
         });

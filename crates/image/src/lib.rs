@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+mod attestation;
 mod build;
 mod copy;
 mod digest;
@@ -13,14 +14,19 @@ mod inspect;
 mod layout;
 mod location;
 mod platform;
+mod progress;
 mod reference;
+mod referrers;
 mod registry;
 mod section;
 mod store;
 
 pub use archive::{ArchiveSource, ArchiveTarget};
-pub use build::{Binary, Built, Compression, FileContent, LayerFile, Recipe, build};
-pub use copy::{Copied, copy};
+pub use attestation::{Bill, Component, Material, Provenance};
+pub use build::{
+    Between, Binary, Built, BuiltFrom, Compression, FileContent, Layer, LayerFile, Recipe, build,
+};
+pub use copy::{Copied, CopyOptions, copy};
 pub use digest::Digest;
 pub use document::{Content, Descriptor, Document, Index, Manifest, media};
 pub use error::ImageError;
@@ -28,6 +34,9 @@ pub use inspect::{InspectedImage, Inspection, inspect};
 pub use layout::{LayoutSource, LayoutTarget};
 pub use location::{ArchiveKind, Location};
 pub use platform::Platform;
+pub use progress::Progress;
 pub use reference::Reference;
-pub use registry::{Credentials, RegistryOptions, RegistrySource, RegistryTarget, Repository};
+pub use registry::{
+    CloudEnvironment, Credentials, RegistryOptions, RegistrySource, RegistryTarget, Repository,
+};
 pub use store::{Source, Target};

@@ -3,7 +3,7 @@
 
 use std::io::Read;
 
-use crate::digest::{Hasher, Verified};
+use crate::digest::{Digest, Hasher, Verified};
 use crate::document::{Content, Descriptor, MOST_DOCUMENT};
 use crate::error::ImageError;
 use crate::reference::Reference;
@@ -28,6 +28,11 @@ pub trait Source: Sync {
     /// A whole blob that is small: a manifest or a configuration.
     fn small(&self, wanted: &Descriptor) -> Result<Vec<u8>, ImageError> {
         small(self, wanted)
+    }
+
+    /// The manifests there that are about a manifest: bills of materials, provenance, signatures.
+    fn referrers(&self, _subject: &Digest) -> Result<Vec<Descriptor>, ImageError> {
+        Ok(Vec::new())
     }
 
     /// What the image is called there, if it has a name.
@@ -58,6 +63,16 @@ pub trait Target: Sync {
     /// Takes the last manifest and gives it the name of the place. Only then the image is there.
     fn finish(&self, root: &Content) -> Result<(), ImageError>;
 
+    /// Takes a manifest that is about another one there, after all blobs that it names.
+    fn attach(&self, _subject: &Digest, _referrer: &Content) -> Result<(), ImageError> {
+        Err(ImageError::Refused(format!("{} cannot hold what is about an image", self.label())))
+    }
+
+    /// Whether it can hold what is about an image.
+    fn takes_referrers(&self) -> bool {
+        false
+    }
+
     /// How many blobs it takes at a time.
     fn lanes(&self) -> usize {
         4
@@ -76,7 +91,7 @@ pub(crate) fn verified<'a, S: Source + ?Sized>(
     blob: &Descriptor,
     from: u64,
     seen: Hasher,
-) -> Result<impl Read + Send + use<'a, S>, ImageError> {
+) -> Result<Verified<Box<dyn Read + Send + 'a>>, ImageError> {
     let what = format!("{} in {}", blob.digest, source.label());
     Ok(Verified::new(source.read(blob, from)?, what, blob.digest.clone(), blob.size, seen))
 }

@@ -35,6 +35,8 @@ pub struct Model {
     pub rounds: Option<Rounds>,
     /// How many sample rows it was checked against.
     pub samples: usize,
+    /// The first of them as the runtime reads it, a number for each feature: NaN is missing, levels are their codes.
+    pub sample: Vec<f64>,
     /// What is wrong with the package's signature where that is a warning only.
     pub warning: Option<String>,
     /// SHA-256 in hexadecimal: of a package's `checksums.txt`, which stands for all of it, else of the file.
@@ -62,7 +64,7 @@ impl Model {
     pub fn load_trusted(path: &Path, default_target: &str, trust: &Trust) -> Result<Self, LoadError> {
         let (mut package, warning) = Package::open_trusted(path, trust)?;
         let mut model = Self::unchecked(&mut package, default_target)?;
-        model.samples = model.check_samples(&mut package)?;
+        (model.samples, model.sample) = model.check_samples(&mut package)?;
         model.warning = warning;
         Ok(model)
     }
@@ -108,6 +110,7 @@ impl Model {
             objective: prepared.objective,
             rounds: prepared.rounds,
             samples: 0,
+            sample: Vec::new(),
             warning: None,
             digest: String::new(),
             runtime: prepared.runtime,
@@ -182,8 +185,8 @@ impl Model {
         self.runtime.memory() + 3 * self.features.iter().map(feature).sum::<usize>()
     }
 
-    /// Scores the package's samples, if it has any, and gives their number.
-    pub(crate) fn check_samples(&self, package: &mut Package) -> Result<usize, LoadError> {
+    /// Scores the package's samples, if it has any, and gives their number and the first of them.
+    pub(crate) fn check_samples(&self, package: &mut Package) -> Result<(usize, Vec<f64>), LoadError> {
         let bad =
             |package: &Package, file: &str, e: &dyn std::fmt::Display| package.bad(&format!("{file}: {e}"));
         let frame = if let Some(text) = package.read_text("samples/input.csv")? {
@@ -193,7 +196,7 @@ impl Model {
         } else if let Some(text) = package.read_text("samples/input.json")? {
             self.decode_json(&text, &Keep::None).map_err(|e| bad(package, "samples/input.json", &e))?
         } else {
-            return Ok(0);
+            return Ok((0, Vec::new()));
         };
         let output = package.read_text("samples/output.json")?;
         let output = output.ok_or_else(|| package.bad("samples/output.json is missing"))?;
@@ -220,7 +223,7 @@ impl Model {
                 });
             }
         }
-        Ok(frame.rows())
+        Ok((frame.rows(), frame.row(0)))
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) enum Command {
     Image(ImageCommand),
     #[command(subcommand)]
     Artifact(ArtifactCommand),
+    Openapi(OpenapiArguments),
     Demo(DemoArguments),
 }
 
@@ -53,6 +54,17 @@ pub(crate) struct ServeArguments {
 pub(crate) enum PrintForm {
     Table,
     Json,
+}
+
+/// Print the OpenAPI document of a server, as it also stands at /openapi.json
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  portend openapi > openapi.json\n  portend openapi churn.mlpkg")]
+pub(crate) struct OpenapiArguments {
+    /// A model file or package, whose columns and labels the document then names
+    pub(crate) model: Option<PathBuf>,
+    /// The target's name, for a model file without a package
+    #[arg(long, value_name = "NAME", default_value = "target")]
+    pub(crate) target: String,
 }
 
 /// See it work: serve two bundled models, score bundled rows, show the curl to repeat it

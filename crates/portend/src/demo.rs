@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
-use portend_server::{AccessLogFormat, Config, Server, StartError};
+use portend_server::{AccessLogFormat, Config, GrpcPort, Server, StartError};
 use serde_json::Value;
 
 use crate::arguments::DemoArguments;
@@ -34,6 +34,7 @@ pub(crate) fn run(arguments: &DemoArguments) -> Result<(), CommandError> {
     let mut config = Config::new(folder.path().join("models"));
     config.access_log = AccessLogFormat::Off;
     config.preload = Some(true);
+    config.grpc_port = GrpcPort::Off;
     runtime()?.block_on(async {
         let server = bind(config, arguments.port).await?;
         announce(&server)?;

@@ -9,6 +9,7 @@ mod artifact;
 mod configuration;
 mod demo;
 mod image;
+mod openapi;
 mod package;
 mod serve;
 
@@ -83,6 +84,7 @@ fn main() -> ExitCode {
         Command::Package(command) => package::run(&command),
         Command::Image(command) => image::run(&command),
         Command::Artifact(command) => artifact::run(&command).map(done),
+        Command::Openapi(arguments) => openapi::run(&arguments).map(done),
         Command::Demo(arguments) => demo::run(&arguments).map(done),
     };
     outcome.unwrap_or_else(|error| fail(&error))

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use portend_core::{ArtifactUrl, Scheme};
-use portend_server::{End, Server, StartError, StoreConfig};
+use portend_server::{End, GrpcPort, Server, StartError, StoreConfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -50,8 +50,17 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), CommandError> {
         }
     }
     let runtime = runtime()?;
-    let (path, address) = (effective.places(&["path"]), effective.places(&["host", "port"]));
-    let because = |error| start_error(error, &path, &address);
+    let grpc_port = effective.config.grpc_port;
+    let [path, address, grpc_address] =
+        [&["path"][..], &["host", "port"], &["host", "grpc-port"]].map(|names| effective.places(names));
+    let because = |error| match (&error, grpc_port) {
+        (StartError::Listen { address, .. }, GrpcPort::Wanted(port))
+            if address.ends_with(&format!(":{port}")) =>
+        {
+            start_error(error, &path, &grpc_address)
+        }
+        _ => start_error(error, &path, &address),
+    };
     let outcome = runtime.block_on(async {
         let server = Server::bind(effective.config).await.map_err(because)?;
         if let Some(line) = effective.open.filter(|_| server.takes_uploads()) {
@@ -185,6 +194,11 @@ pub(crate) fn announce(server: &Server) -> Result<(), CommandError> {
     let address =
         server.address().map_err(|source| CommandError::Io { what: "the address cannot be told", source })?;
     _ = writeln!(stderr(), "listening on {}://{address}", server.scheme()); // nobody has to read it
+    if let Some(address) = server.grpc_address() {
+        _ = writeln!(stderr(), "listening for gRPC alone on {}://{address}", server.scheme());
+    } else if let Some(port) = server.missed_grpc_port() {
+        _ = writeln!(stderr(), "port {port} is taken: gRPC is spoken at the address above only");
+    }
     Ok(())
 }
 

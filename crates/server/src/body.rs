@@ -118,6 +118,11 @@ impl Payload {
         })
     }
 
+    /// Its bytes, where they say how much work it is.
+    pub(crate) fn plain(&self) -> Option<&[u8]> {
+        (self.packing == Packing::Plain).then_some(&self.bytes)
+    }
+
     /// The body without its compression.
     pub(crate) fn unpacked(&self) -> Result<Cow<'_, [u8]>, ServerError> {
         let (name, source): (_, Box<dyn Read + '_>) = match self.packing {
@@ -203,7 +208,7 @@ mod tests {
         check(b"\x81", false, "shift_jis", Err("the body is not valid Shift_JIS"));
         check(b"plain text", true, "utf8", Err("the body is not valid gzip: invalid gzip header"));
         let bomb = packed(&[b'a'; 101]);
-        check(&bomb, true, "utf8", Err("the request body is larger than 0 MiB when decompressed"));
+        check(&bomb, true, "utf8", Err("the request body is larger than 100 bytes when decompressed"));
         assert!(charset(Some("klingon")).is_err());
     }
 }

@@ -29,6 +29,8 @@ pub struct Config {
     pub host: String,
     /// The port to listen on; 0 takes a free one.
     pub port: u16,
+    /// A port for gRPC alone, which `port` speaks as well.
+    pub grpc_port: GrpcPort,
     /// How many requests may score at once, and how many threads score; one or more.
     pub workers: usize,
     /// The target's name for model files that come without a manifest.
@@ -37,6 +39,8 @@ pub struct Config {
     pub trust: Trust,
     /// The largest request body in bytes, before and after decompression.
     pub body_limit: usize,
+    /// The largest answer to a call of gRPC, in bytes.
+    pub grpc_answer_limit: usize,
     /// How long a client may take to send a request's headers.
     pub header_timeout: Duration,
     /// How long running requests may take to end once the server is told to stop.
@@ -59,6 +63,8 @@ pub struct Config {
     pub read_only: bool,
     /// What clients must send as `Authorization: Bearer …`; None: nothing.
     pub token: Option<Secret>,
+    /// Serves `/openapi.json` and `/docs`.
+    pub docs: bool,
     /// The origins that browsers may call from; `*` for any; empty: none.
     pub cors: Vec<String>,
     /// Bytes of request bodies that may be held at once, by all requests together.
@@ -91,11 +97,24 @@ impl std::fmt::Debug for StoreConfig {
     }
 }
 
+/// A port for gRPC alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GrpcPort {
+    /// None.
+    Off,
+    /// This one, unless somebody else has it.
+    IfFree(u16),
+    /// This one; without it the server does not start.
+    Wanted(u16),
+}
+
 /// Other servers whose names of metrics are told as well.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CompatibleMetrics {
     /// Those of Seldon's executor.
     pub seldon: bool,
+    /// Those of the engine that Seldon Core had before, to version 1.0.
+    pub seldon_engine: bool,
     /// Those of Triton.
     pub triton: bool,
 }
@@ -215,10 +234,12 @@ impl Config {
             vertex: VertexRoutes::default(),
             host: "127.0.0.1".to_owned(),
             port: 8080,
+            grpc_port: GrpcPort::IfFree(8001),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             target: "target".to_owned(),
             trust: Trust::default(),
             body_limit: 50 << 20,
+            grpc_answer_limit: 512 << 20,
             header_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),
             access_log: AccessLogFormat::Text,
@@ -230,6 +251,7 @@ impl Config {
             upload_limit: 4 << 30,
             read_only: false,
             token: None,
+            docs: true,
             cors: Vec::new(),
             bodies_limit: 1 << 30,
             body_rate: 1 << 10,

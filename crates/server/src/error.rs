@@ -1,8 +1,12 @@
 //! What a request can end with instead of an answer. A protocol gives it its own shape; the status is chosen here,
 //! in one match.
 
+mod causes;
+
 use axum::http::StatusCode;
 use portend_model::DataError;
+
+pub(crate) use causes::Cause;
 
 /// Why a request was not answered with predictions.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +30,7 @@ pub(crate) enum ServerError {
     #[error("{0}")]
     BadBody(String),
     /// The body is too large.
-    #[error("the request body is larger than {} MiB{}", .limit >> 20, if *.unpacked { " when decompressed" } else { "" })]
+    #[error("the request body is larger than {}{}", size(*.limit as u64), if *.unpacked { " when decompressed" } else { "" })]
     TooLarge {
         /// The limit in bytes.
         limit: usize,
@@ -61,6 +65,12 @@ pub(crate) enum ServerError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The answer to a call would be too large.
+    #[error("the answer would be larger than {}: send fewer rows at a time, or raise grpc-answer-limit", size(*.limit as u64))]
+    MessageTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// A content type or encoding that is not read.
     #[error("{0}")]
     UnsupportedMediaType(String),
@@ -79,6 +89,15 @@ pub(crate) enum ServerError {
         /// What is expected.
         rate: usize,
     },
+    /// The client's own time for the call is over.
+    #[error("the deadline of the call is over before its answer was there")]
+    DeadlineExceeded,
+    /// Something that this server does not do.
+    #[error("{0}")]
+    Unimplemented(String),
+    /// The server was told to stop.
+    #[error("the server is stopping")]
+    Stopping,
     /// More is asked than can be done.
     #[error("the server is overloaded, {0}: try again in a moment")]
     Overloaded(&'static str),
@@ -121,11 +140,15 @@ impl ServerError {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::StorageFull(_) => StatusCode::INSUFFICIENT_STORAGE,
-            Self::TooLarge { .. } | Self::AnswerTooLarge { .. } | Self::UploadTooLarge { .. } => {
-                StatusCode::PAYLOAD_TOO_LARGE
-            }
+            Self::TooLarge { .. }
+            | Self::AnswerTooLarge { .. }
+            | Self::MessageTooLarge { .. }
+            | Self::UploadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BadParameter(_) | Self::AssociationId(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+            Self::Unimplemented(_) => StatusCode::NOT_IMPLEMENTED,
+            Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::Loading(_) | Self::LoadFailed { .. } | Self::Unloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Overloaded(_) => StatusCode::TOO_MANY_REQUESTS,

@@ -10,7 +10,6 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use tower::ServiceExt;
 
 use crate::access_log::{AccessLog, Entry, method_and_path};
@@ -18,12 +17,15 @@ use crate::admission::Admission;
 use crate::config::Config;
 use crate::error::ServerError;
 use crate::metrics::answers::Codes;
-use crate::metrics::{asked, metrics};
-use crate::protocol::{self, PathId, pps};
-use crate::repository::{Repository, StartError};
+use crate::metrics::asked;
+use crate::openapi::Subject;
+use crate::openapi::schema::{json_of, object};
+use crate::protocol::grpc::status::Told;
+use crate::protocol::{self, PathId, Route, get, pps};
+use crate::repository::{Deployment, Repository, StartError};
 use crate::request_id::{self, RequestId};
 use crate::score::Scorer;
-use crate::{access, unread};
+use crate::{access, openapi, unread};
 
 /// What all requests share.
 #[derive(Debug)]
@@ -57,6 +59,18 @@ impl App {
         Ok(Self { config, repository, scorer, admission, log, stopping, started, responses, next_id })
     }
 
+    /// Whether the server was told to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Counts an answer within a stream, which is many requests in one.
+    pub(crate) fn count(&self, deployment: &Deployment, protocol: usize, code: u16, start: Instant) {
+        let (took, after) = (start.elapsed(), start.saturating_duration_since(self.started.0));
+        let id = RequestId::Own(self.next_id.fetch_add(1, Ordering::Relaxed));
+        deployment.statistics.answers.add(protocol, code, took, after, &id);
+    }
+
     /// Loads the models that are loaded at the start; see [`crate::Server::run`].
     pub fn load(&self) -> Result<(), StartError> {
         self.repository.preload()
@@ -64,7 +78,7 @@ impl App {
 
     /// Whether requests should be sent here, for the model called `id` or for any; else why not.
     pub(crate) async fn readiness(&self, id: Option<&str>) -> Result<(), String> {
-        if self.stopping.load(Ordering::Relaxed) {
+        if self.is_stopping() {
             return Err("the server is stopping".to_owned());
         }
         match id {
@@ -83,17 +97,34 @@ impl App {
     }
 }
 
+/// The routes that belong to no protocol.
+pub(crate) fn own_routes() -> Vec<Route> {
+    let pong = |_: &Subject<'_>| json_of(&object(&serde_json::json!({ "response": { "const": "pong" } })));
+    let reason = |_: &Subject<'_>| json_of(&object(&serde_json::json!({ "message": { "type": "string" } })));
+    let ping = get(ping, "The process is alive; on SageMaker: models can be asked for predictions");
+    vec![Route::root_health(
+        "/ping",
+        ping.gives(200, "Yes", pong).gives(503, "No, on SageMaker only", reason),
+    )]
+}
+
 /// All routes of a server. Whoever watches the process needs no token.
 fn routes(app: &Arc<App>) -> Router {
-    let (guarded, health) = protocol::routes();
+    let (guarded, health) = protocol::routes(|route| app.config.docs || !openapi::is_doc(route));
     let guarded = guarded
-        .route("/metrics", get(metrics))
-        .route("/prometheus", get(metrics))
         .fallback(protocol::unknown_route)
         .method_not_allowed_fallback(protocol::unknown_method)
         .with_state(Arc::clone(app));
-    let health = health.route("/ping", get(ping));
     let health = health.method_not_allowed_fallback(protocol::unknown_method).with_state(Arc::clone(app));
+    access::with_token(guarded, app.config.token.as_ref()).merge(health)
+}
+
+/// The routes of the port for gRPC alone.
+fn grpc_routes(app: &Arc<App>) -> Router {
+    let (guarded, health) = protocol::routes(Route::is_call);
+    let fallback = |routes: Router<Arc<App>>| routes.method_not_allowed_fallback(protocol::only_grpc);
+    let guarded = fallback(guarded.fallback(protocol::only_grpc)).with_state(Arc::clone(app));
+    let health = fallback(health).with_state(Arc::clone(app));
     access::with_token(guarded, app.config.token.as_ref()).merge(health)
 }
 
@@ -117,9 +148,18 @@ pub struct HttpService {
 impl HttpService {
     /// The service for `app`.
     pub fn new(app: Arc<App>) -> Self {
+        Self::of(routes(&app), app)
+    }
+
+    /// The service of the port for gRPC alone.
+    pub(crate) fn grpc_only(app: Arc<App>) -> Self {
+        Self::of(grpc_routes(&app), app)
+    }
+
+    fn of(routes: Router, app: Arc<App>) -> Self {
         let with_origins = |routes| access::with_origins(routes, &app.config.cors);
         let refused = with_origins(Router::new().fallback(refused_head));
-        Self { routes: with_origins(routes(&app)), refused, app }
+        Self { routes: with_origins(routes), refused, app }
     }
 
     /// Answers one request. From the outside in: the path is made plain before a route is looked for; time,
@@ -149,12 +189,13 @@ impl HttpService {
         };
         let mut response = answered.unwrap_or_else(|never| match never {});
         unread::settle(unread, self.app.config.body_limit, &mut response);
-        if self.app.stopping.load(Ordering::Relaxed) {
+        if self.app.is_stopping() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         let took = started.elapsed();
         stamp(&mut response, took, &request_id);
-        let code = response.status().as_u16();
+        let status = response.extensions().get::<Told>().map_or(response.status(), |told| told.0);
+        let code = status.as_u16();
         self.app.responses.add(code);
         if let Some((deployment, protocol)) = asked {
             let after = started.saturating_duration_since(self.app.started.0);
@@ -199,11 +240,16 @@ fn stamp(response: &mut Response, took: Duration, request_id: &RequestId) {
     }
 }
 
+/// Beside a request whose path had a slash at its end: relative links in its answer begin one level deeper.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EndedWithSlash;
+
 /// Some clients join `/` and `/predictions` to `//predictions`: repeated and trailing slashes are dropped,
 /// never redirected, because a redirected POST loses its body.
 fn with_plain_path(mut request: Request<Body>) -> Request<Body> {
     let path = request.uri().path();
-    if !path.contains("//") && (path == "/" || !path.ends_with('/')) {
+    let ended_with_slash = path.ends_with('/');
+    if !path.contains("//") && (path == "/" || !ended_with_slash) {
         return request;
     }
     let plain: String =
@@ -213,6 +259,9 @@ fn with_plain_path(mut request: Request<Body>) -> Request<Body> {
         Some(query) => format!("{plain}?{query}"),
         None => plain,
     };
+    if ended_with_slash {
+        request.extensions_mut().insert(EndedWithSlash);
+    }
     if let Ok(uri) = target.parse::<Uri>() {
         *request.uri_mut() = uri;
     }

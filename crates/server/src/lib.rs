@@ -8,11 +8,13 @@ mod access_log;
 mod admission;
 mod body;
 mod config;
+mod connection;
 mod decimal;
 mod error;
 mod http;
 mod listen;
 mod metrics;
+mod openapi;
 mod opening;
 mod patience;
 mod protocol;
@@ -21,15 +23,17 @@ mod request_id;
 mod score;
 mod stall;
 mod statistics;
+mod taking;
 mod tally;
 mod tls;
 mod unread;
 
 pub use config::{
     AccessLogFormat, AssociationIdSettings, CacheLimits, ClassPredictions, CompatibleMetrics, Config,
-    DeploymentSettings, Secret, StoreConfig, TlsConfig, VertexRoutes,
+    DeploymentSettings, GrpcPort, Secret, StoreConfig, TlsConfig, VertexRoutes,
 };
 pub use http::{App, HttpService};
 pub use listen::{End, Server};
-pub use repository::StartError;
+pub use openapi::openapi;
+pub use repository::{StartError, model_name};
 pub use tls::TlsError;

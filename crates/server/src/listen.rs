@@ -1,36 +1,28 @@
-//! Binds, accepts, serves HTTP/1.1 on each connection, in TLS or without, and drains when told to stop.
+//! Binds, accepts, opens connections in TLS or without, and drains when told to stop.
 
-use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use http_body_util::BodyExt;
-use hyper::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::config::Config;
+use crate::config::{Config, GrpcPort};
+use crate::connection::Serving;
 use crate::http::{App, HttpService};
 use crate::opening::{Opened, Opening};
 use crate::repository::StartError;
-use crate::stall::Stalling;
-use crate::tally::Tally;
 use crate::tls::Tls;
 
 /// A server that listens and does not answer yet.
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
+    listeners: Listeners,
     /// None: HTTP without TLS.
     tls: Option<Arc<Tls>>,
     app: Arc<App>,
@@ -39,14 +31,12 @@ pub struct Server {
 impl Server {
     /// Looks at the configured path and binds the address; nothing is loaded yet.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
-        let address = format!("{}:{}", config.host, config.port);
         let tls = config.tls.clone().map(Tls::new).transpose()?.map(Arc::new);
         // a disk or store that is slow to look at holds up no thread of the runtime
         let app = tokio::task::spawn_blocking(|| App::new(config)).await;
         let app = app.map_err(|e| StartError::Threads(std::io::Error::other(e)))??;
-        let listener =
-            TcpListener::bind(&address).await.map_err(|source| StartError::Listen { address, source })?;
-        Ok(Self { listener, tls, app: Arc::new(app) })
+        let listeners = Listeners::bind(&app.config).await?;
+        Ok(Self { listeners, tls, app: Arc::new(app) })
     }
 
     /// `https` or `http`, whichever the listener speaks; it never speaks both.
@@ -61,7 +51,20 @@ impl Server {
 
     /// The address that connections go to.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.listeners.http.local_addr()
+    }
+
+    /// The address of the port for gRPC alone, if there is one.
+    pub fn grpc_address(&self) -> Option<SocketAddr> {
+        self.listeners.grpc.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// The port for gRPC alone that somebody else has.
+    pub fn missed_grpc_port(&self) -> Option<u16> {
+        match (self.app.config.grpc_port, &self.listeners.grpc) {
+            (GrpcPort::IfFree(port), None) => Some(port),
+            _ => None,
+        }
     }
 
     /// Serves until `stop` says so, or nobody is left who could; then lets running requests end, until that takes too
@@ -83,7 +86,7 @@ impl Server {
         let mut watch_load = true;
         loop {
             tokio::select! {
-                accepted = self.listener.accept() => connections.take(accepted).await,
+                accepted = self.listeners.accept() => connections.take(accepted).await,
                 failed = &mut failure, if watch_load => match failed {
                     Ok(error) => return Err(error),
                     Err(_) => watch_load = false,
@@ -93,8 +96,8 @@ impl Server {
         }
         self.app.stopping.store(true, Ordering::Relaxed);
         let drained = async {
-            connections.linger(&self.listener, LINGER.min(drain_timeout / 2)).await;
-            drop(self.listener);
+            connections.linger(&self.listeners, LINGER.min(drain_timeout / 2)).await;
+            drop(self.listeners);
             connections.end().await;
         };
         let end = tokio::select! {
@@ -128,12 +131,54 @@ const CLOSING: Duration = Duration::from_millis(250);
 /// its client has just come to send one.
 const FIRST_REQUEST: Duration = Duration::from_millis(200);
 
+/// Where connections come in.
+#[derive(Debug)]
+struct Listeners {
+    http: TcpListener,
+    /// For gRPC alone.
+    grpc: Option<TcpListener>,
+}
+
+/// A connection, and whether it came by the port for gRPC alone.
+type Accepted = (io::Result<(TcpStream, SocketAddr)>, bool);
+
+impl Listeners {
+    async fn bind(config: &Config) -> Result<Self, StartError> {
+        let bind = async |port: u16| {
+            let address = format!("{}:{port}", config.host);
+            let bound = TcpListener::bind(&address).await;
+            bound.map_err(|source| StartError::Listen { address, source })
+        };
+        let http = bind(config.port).await?;
+        let grpc = match config.grpc_port {
+            GrpcPort::Off => None,
+            GrpcPort::IfFree(port) => match bind(port).await {
+                Err(StartError::Listen { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => None,
+                bound => Some(bound?),
+            },
+            GrpcPort::Wanted(port) => Some(bind(port).await?),
+        };
+        Ok(Self { http, grpc })
+    }
+
+    async fn accept(&self) -> Accepted {
+        let grpc = async {
+            match &self.grpc {
+                Some(listener) => listener.accept().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            accepted = self.http.accept() => (accepted, false),
+            accepted = grpc => (accepted, true),
+        }
+    }
+}
+
 /// The connections of a server.
 struct Connections {
-    http: http1::Builder,
-    service: HttpService,
-    /// Bytes a second that answers are to be taken with.
-    rate: usize,
+    http: Serving,
+    grpc: Serving,
     tls: Option<Arc<Tls>>,
     /// How long a client may take to open a connection.
     opening_limit: Duration,
@@ -145,33 +190,27 @@ struct Connections {
 
 impl Connections {
     fn new(app: Arc<App>, tls: Option<Arc<Tls>>) -> Self {
-        let mut http = http1::Builder::new();
         let opening_limit = app.config.header_timeout;
-        http.timer(TokioTimer::new()).header_read_timeout(opening_limit);
         let first_request = FIRST_REQUEST.min(app.config.drain_timeout / 4);
         let rate = app.admission.rate;
-        let over = watch::Sender::new(false);
-        Self { http, service: HttpService::new(app), rate, tls, opening_limit, first_request, over }
+        let serving = |service| Serving::new(service, opening_limit, rate, first_request);
+        let grpc = serving(HttpService::grpc_only(Arc::clone(&app)));
+        let http = serving(HttpService::new(app));
+        Self { http, grpc, tls, opening_limit, first_request, over: watch::Sender::new(false) }
     }
 
     /// Serves what was accepted.
-    async fn take(&self, accepted: std::io::Result<(TcpStream, SocketAddr)>) {
+    async fn take(&self, (accepted, only_grpc): Accepted) {
         let Ok((stream, _)) = accepted else {
             // Out of descriptors, most likely: running requests will free some.
             return tokio::time::sleep(Duration::from_millis(50)).await;
         };
         _ = stream.set_nodelay(true);
         let mut over = self.over.subscribe();
-        let first_request = self.first_request;
-        let kept = Instant::now() + first_request;
+        let kept = Instant::now() + self.first_request;
         let tls = self.tls.as_ref().map(|tls| tls.acceptor());
         let opened = Opening { tls, limit: self.opening_limit }.open(stream);
-        let serving = Serving {
-            http: self.http.clone(),
-            service: self.service.clone(),
-            rate: self.rate,
-            first_request,
-        };
+        let serving = if only_grpc { &self.grpc } else { &self.http }.clone();
         tokio::spawn(async move {
             let end = async {
                 _ = over.wait_for(|over| *over).await; // an error: nobody is left who would say it
@@ -184,25 +223,25 @@ impl Connections {
                 () = &mut end => None,
             };
             match opened {
-                Some(Opened::Plain(stream)) => serving.serve(stream, end).await,
-                Some(Opened::Tls(stream)) => serving.serve(stream, end).await,
+                Some(Opened::Plain(stream, version)) => serving.serve(stream, version, end).await,
+                Some(Opened::Tls(stream, version)) => serving.serve(stream, version, end).await,
                 None => {}
             }
         });
     }
 
     /// Serves on for a moment, or until no connection is left.
-    async fn linger(&self, listener: &TcpListener, moment: Duration) {
+    async fn linger(&self, listeners: &Listeners, moment: Duration) {
         let end = Instant::now() + moment;
         let mut rest = tokio::time::interval(Duration::from_millis(10));
         while self.over.receiver_count() > 0 && Instant::now() < end {
             tokio::select! {
-                accepted = listener.accept() => self.take(accepted).await,
+                accepted = listeners.accept() => self.take(accepted).await,
                 _ = rest.tick() => {}
             }
         }
         // what the system has accepted by then is served as well
-        while let Some(accepted) = listener.accept().now_or_never() {
+        while let Some(accepted) = listeners.accept().now_or_never() {
             self.take(accepted).await;
         }
     }
@@ -211,57 +250,5 @@ impl Connections {
     async fn end(self) {
         self.over.send_replace(true);
         self.over.closed().await;
-    }
-}
-
-/// What an open connection is served with.
-struct Serving {
-    http: http1::Builder,
-    service: HttpService,
-    rate: usize,
-    first_request: Duration,
-}
-
-impl Serving {
-    /// Serves a connection to its end, or from `end` on to the end of its running request.
-    async fn serve<S>(self, stream: S, end: Pin<&mut impl Future<Output = ()>>)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + 'static,
-    {
-        let tally = Tally::default();
-        let stream = TokioIo::new(Stalling::new(stream, self.rate, tally.clone()));
-        let service = service_fn(|request: Request<Incoming>| {
-            let (asked, arriving) = (tally.enter(), tally.enter());
-            // until all of the body has come, or nobody waits for it any more
-            let request = request.map(|body| {
-                body.map_err(move |error| {
-                    _ = &arriving;
-                    error
-                })
-            });
-            let answer = self.service.clone().answer(request);
-            async move {
-                let answer = answer.await;
-                drop(asked);
-                Ok::<_, Infallible>(answer)
-            }
-        });
-        let mut connection = pin!(self.http.serve_connection(stream, service));
-        // Errors are the client's going away; the request's own are answered.
-        tokio::select! {
-            biased; // a request that has come is seen before the end
-            _ = &mut connection => return,
-            () = end => {}
-        }
-        connection.as_mut().graceful_shutdown();
-        tokio::select! {
-            biased;
-            _ = &mut connection => return,
-            () = tokio::time::sleep(self.first_request) => {}
-        }
-        // with nothing under way, what keeps it open is a head that does not end
-        if !tally.is_empty() {
-            _ = connection.await;
-        }
     }
 }

@@ -1,5 +1,6 @@
-//! The beginning of a connection: the TLS handshake where HTTPS is served, and a short answer to clients that speak
-//! the other of the two. All of it is bounded in time, and none of it is logged: anybody can cause it.
+//! The beginning of a connection: the TLS handshake where HTTPS is served, a short answer to clients that speak the other
+//! of the two, and which version of HTTP follows. All of it is bounded in time, and none of it is logged: anybody can
+//! cause it.
 
 use std::future::poll_fn;
 use std::io;
@@ -37,10 +38,28 @@ pub(crate) struct Opening {
 /// A connection on which requests may come.
 pub(crate) enum Opened {
     /// HTTP.
-    Plain(TcpStream),
+    Plain(TcpStream, Version),
     /// HTTPS.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<TcpStream>>, Version),
 }
+
+/// What a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// HTTP/1.1 and 1.0.
+    Http1,
+    /// HTTP/2, chosen by ALPN or with prior knowledge.
+    Http2,
+}
+
+/// What ALPN calls HTTP/2.
+pub(crate) const ALPN_HTTP2: &[u8] = b"h2";
+
+/// What every connection of HTTP/2 begins with, and no request of HTTP/1.
+const PREFACE: &[u8; 4] = b"PRI ";
+
+/// How long the rest of these bytes is waited for before it is looked at again.
+const REST: Duration = Duration::from_millis(5);
 
 impl Opening {
     /// The opened connection; None when the client went away, took too long, or was refused.
@@ -49,17 +68,42 @@ impl Opening {
     }
 
     async fn open_at_leisure(self, stream: TcpStream) -> Option<Opened> {
-        let mut first = [0];
-        if stream.peek(&mut first).await.ok()? == 0 {
+        let mut first = [0; PREFACE.len()];
+        let count = stream.peek(&mut first).await.ok()?;
+        if count == 0 {
             return None;
         }
         match (self.tls, first[0]) {
             (None, HANDSHAKE) => refuse(stream, ALERT).await,
-            (None, _) => Some(Opened::Plain(stream)),
+            (None, _) => {
+                let version = version(&stream, &first[..count]).await?;
+                Some(Opened::Plain(stream, version))
+            }
             (Some(_), byte) if byte.is_ascii_alphabetic() => refuse(stream, speak_https().as_bytes()).await,
-            (Some(acceptor), _) => Some(Opened::Tls(Box::new(acceptor.accept(stream).await.ok()?))),
+            (Some(acceptor), _) => {
+                let stream = acceptor.accept(stream).await.ok()?;
+                let version = match stream.get_ref().1.alpn_protocol() {
+                    Some(ALPN_HTTP2) => Version::Http2,
+                    _ => Version::Http1,
+                };
+                Some(Opened::Tls(Box::new(stream), version))
+            }
         }
     }
+}
+
+/// The version of HTTP that a connection begins with, of which `seen` has come.
+async fn version(stream: &TcpStream, seen: &[u8]) -> Option<Version> {
+    let (mut first, mut count) = ([0; PREFACE.len()], seen.len());
+    first[..count].copy_from_slice(seen);
+    while first[..count] == PREFACE[..count] {
+        if count == PREFACE.len() {
+            return Some(Version::Http2);
+        }
+        tokio::time::sleep(REST).await; // what is there already makes the stream readable at once
+        count = stream.peek(&mut first).await.ok()?;
+    }
+    Some(Version::Http1)
 }
 
 /// The whole answer: there is no HTTP server behind this port to write it.
@@ -124,6 +168,30 @@ mod tests {
         let mut found = [0; 256];
         let count = client.try_read(&mut found).unwrap();
         assert_eq!(&found[..count], answer);
+    }
+
+    #[tokio::test]
+    async fn the_version_of_http_is_told_by_the_first_bytes_however_they_come() {
+        for (pieces, expected) in [
+            (&["PRI * HTTP/2.0\r\n"][..], Version::Http2),
+            (&["P", "R", "I", " "], Version::Http2),
+            (&["P", "OST / HTTP/1.1\r\n"], Version::Http1),
+            (&["PR", "OPFIND /"], Version::Http1),
+            (&["GET"], Version::Http1),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            let sent = async {
+                for piece in pieces {
+                    client.try_write(piece.as_bytes()).unwrap();
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            let opened = Opening { tls: None, limit: Duration::from_secs(20) }.open(stream);
+            let (opened, ()) = tokio::join!(opened, sent);
+            assert!(matches!(opened, Some(Opened::Plain(_, found)) if found == expected), "{pieces:?}");
+        }
     }
 
     #[tokio::test]

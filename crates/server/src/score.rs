@@ -217,14 +217,15 @@ impl Scorer {
             bytes <= SMALL_BYTES && work <= SMALL_NANOSECONDS
         });
         if small {
-            return guarded(|| run(&model, exchange, 1, start));
+            return guarded(|| run(&model, exchange, 1, start, &|| false));
         }
         let (send, receive) = oneshot::channel();
         let (threads, parts) = (self.threads()?, self.workers);
         let done = self.end_when_idle();
         threads.spawn(move || {
-            let scored = guarded(|| run(&model, exchange, parts, start));
-            drop(permit); // not before: the work goes on when the client is gone
+            let abandoned = || send.is_closed(); // the client is gone, or its time is over
+            let scored = guarded(|| run(&model, exchange, parts, start, &abandoned));
+            drop(permit); // not before: what has begun goes on to the end of its block
             _ = send.send(scored);
             done();
         });
@@ -244,8 +245,20 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, ServerError>) -> Resul
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(ServerError::Internal))
 }
 
+/// Whether nobody waits for the answer any more.
+type Abandoned<'w> = &'w (dyn Fn() -> bool + Sync);
+
 /// All rows are decoded before any is scored, so that a bad last row is an error and never half an answer.
-fn run<E: Exchange>(model: &Model, exchange: E, parts: usize, start: Instant) -> Result<Scored, ServerError> {
+fn run<E: Exchange>(
+    model: &Model,
+    exchange: E,
+    parts: usize,
+    start: Instant,
+    abandoned: Abandoned<'_>,
+) -> Result<Scored, ServerError> {
+    if abandoned() {
+        return Err(ServerError::DeadlineExceeded);
+    }
     let queue = start.elapsed();
     let (frames, encoder) = exchange.decode(model, parts)?;
     let decode = start.elapsed().saturating_sub(queue);
@@ -262,8 +275,12 @@ fn run<E: Exchange>(model: &Model, exchange: E, parts: usize, start: Instant) ->
         row_bytes,
         predict: Nanoseconds::default(),
         encode: Nanoseconds::default(),
+        abandoned,
     };
     let encoded = work.encoded(&frames, parts);
+    if abandoned() {
+        return Err(ServerError::DeadlineExceeded); // some blocks may be missing
+    }
     let end = Instant::now();
     let mut headers = HeaderMap::new();
     let chunks = joined(encoder.assemble(model, rows, transposed(encoded), &mut headers));
@@ -281,6 +298,7 @@ struct Work<'w, E> {
     row_bytes: Vec<usize>,
     predict: Nanoseconds,
     encode: Nanoseconds,
+    abandoned: Abandoned<'w>,
 }
 
 impl<E: Encoder> Work<'_, E> {
@@ -310,6 +328,9 @@ impl<E: Encoder> Work<'_, E> {
     }
 
     fn block(&self, block: &Block<'_>, out: &mut [Vec<u8>]) {
+        if (self.abandoned)() {
+            return;
+        }
         let start = Instant::now();
         let scores = self.model.score_all(block.frame, block.rows.clone(), self.encoder.outputs());
         let scored = Instant::now();
@@ -354,4 +375,54 @@ fn blocks(frames: &[Frame], most_rows: usize) -> Vec<Block<'_>> {
         }
     }
     blocks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A model of one split.
+    const STUMP: &str = "tree\nversion=v4\nnum_class=1\nnum_tree_per_iteration=1\nlabel_index=0\nmax_feature_idx=0\n\
+        objective=regression\nfeature_names=x\nfeature_infos=[0:9]\n\nTree=0\nnum_leaves=2\nnum_cat=0\nsplit_feature=0\n\
+        threshold=0.5\ndecision_type=2\nleft_child=-1\nright_child=-2\nleaf_value=1 2\nshrinkage=1\n\n\nend of trees\n";
+
+    /// Rows of zeros; counts the blocks that are encoded.
+    struct Zeros(usize, Arc<AtomicUsize>);
+
+    impl Exchange for Zeros {
+        type Encoder = Self;
+
+        fn size(&self, _: &Model) -> Option<(usize, usize)> {
+            None
+        }
+
+        fn decode(self, model: &Model, _: usize) -> Result<(Vec<Frame>, Self), ServerError> {
+            Ok((vec![model.columns(self.0)?.finish(1)?], self))
+        }
+    }
+
+    impl Encoder for Zeros {
+        fn row_bytes(&self, _: &Model, _: &Frame, _: usize) -> usize {
+            0
+        }
+
+        fn rows(&self, _: &Model, _: &Block<'_>, _: &[Predictions], _: &mut [Vec<u8>]) {
+            self.1.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn work_that_nobody_waits_for_ends_at_the_next_block() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.txt");
+        std::fs::write(&path, STUMP).unwrap();
+        let model = Model::load(&path, "target").unwrap();
+        for (after, expected) in [(0, 0), (1, 1), (3, 3), (1000, 10)] {
+            let blocks = Arc::new(AtomicUsize::new(0));
+            let abandoned = || blocks.load(Ordering::Relaxed) >= after;
+            let run = run(&model, Zeros(10 * BLOCK_ROWS, Arc::clone(&blocks)), 1, Instant::now(), &abandoned);
+            let found = (blocks.load(Ordering::Relaxed), run.is_ok());
+            assert_eq!(found, (expected, after == 1000), "after {after}");
+        }
+    }
 }

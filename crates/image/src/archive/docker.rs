@@ -69,8 +69,15 @@ pub(super) fn read(tar: &TarIndex, name: Option<&Reference>) -> Result<Read, Str
     let config = describe(&entry.config, |_| media::CONFIG)?;
     let layers = entry.layers.iter().map(|path| describe(path, layer_type)).collect::<Result<_, _>>()?;
     let media_type = Some(media::MANIFEST.to_owned());
-    let manifest =
-        Manifest { schema_version: 2, media_type, config, layers, annotations: Default::default() };
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type,
+        config,
+        layers,
+        artifact_type: None,
+        subject: None,
+        annotations: Default::default(),
+    };
     let content = Content::written(Document::Image(manifest)).map_err(|e| e.to_string())?;
     let name = entry.repo_tags.iter().flatten().find_map(|tag| Reference::parse(tag).ok());
     Ok((content, blobs, name))

@@ -10,7 +10,8 @@ use crate::store::Source;
 
 /// One image of a base.
 pub(super) struct Base {
-    pub(super) name: String,
+    /// What it is called in a registry. A path of this machine says nothing elsewhere.
+    pub(super) name: Option<String>,
     pub(super) digest: Digest,
     pub(super) layers: Vec<Descriptor>,
     pub(super) config: Map<String, Value>,
@@ -40,7 +41,8 @@ impl Base {
         }
         let layers = manifest.layers.into_iter().map(|layer| oci(layer).map_err(bad));
         let layers = layers.collect::<Result<_, _>>()?;
-        Ok(Self { name: source.label(), digest: content.descriptor.digest, layers, config })
+        let name = source.name().map(|name| name.to_string());
+        Ok(Self { name, digest: content.descriptor.digest, layers, config })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::crates::{self, BuiltFrom};
 use crate::error::ImageError;
 use crate::layout::regular;
 
@@ -15,6 +16,8 @@ pub struct Binary {
     pub architecture: String,
     /// Whether it starts without anything else in the image.
     pub is_static: bool,
+    /// What it was built from, where it says so.
+    pub crates: Option<Vec<BuiltFrom>>,
 }
 
 const HEADER: usize = 64;
@@ -51,7 +54,8 @@ impl Binary {
         }
         let mut kinds = segments.chunks_exact(SEGMENT).map(|segment| number::<4>(segment, 0));
         let is_static = !kinds.any(|kind| kind == u64::from(INTERPRETER));
-        Ok(Self { path: path.to_owned(), architecture: architecture.to_owned(), is_static })
+        let crates = crates::read(&file);
+        Ok(Self { path: path.to_owned(), architecture: architecture.to_owned(), is_static, crates })
     }
 }
 
@@ -75,7 +79,7 @@ fn outline(header: &[u8]) -> Result<(&'static str, u64, usize), &'static str> {
 }
 
 /// A number of so many bytes, the lowest first; 0 where there is none.
-fn number<const BYTES: usize>(bytes: &[u8], at: usize) -> u64 {
+pub(super) fn number<const BYTES: usize>(bytes: &[u8], at: usize) -> u64 {
     let found = bytes.get(at..at + BYTES).unwrap_or_default();
     found.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
 }

@@ -12,6 +12,7 @@ use crate::digest::{Digest, HashingWriter};
 use crate::document::{Descriptor, media};
 use crate::error::ImageError;
 use crate::layout::regular;
+use crate::section::Section;
 
 /// A file of a layer.
 #[derive(Debug, Clone)]
@@ -44,16 +45,43 @@ pub enum Compression {
     None,
 }
 
-/// A layer in a nameless file.
-pub(super) struct Layer {
-    pub(super) descriptor: Descriptor,
+/// A layer in a file that needs no name.
+#[derive(Debug)]
+pub struct Layer {
+    /// What it is, with the digest of its bytes.
+    pub descriptor: Descriptor,
     /// The digest of the archive without its compression.
-    pub(super) diff_id: Digest,
-    pub(super) file: File,
+    pub diff_id: Digest,
+    file: File,
 }
 
 impl Layer {
-    pub(super) fn of(files: &[LayerFile], compression: Compression) -> Result<Self, ImageError> {
+    /// A layer that was made before. That its bytes have the digest is checked when they are used.
+    pub fn new(
+        file: File,
+        media_type: &str,
+        digest: Digest,
+        size: u64,
+        diff_id: Digest,
+    ) -> Result<Self, ImageError> {
+        if !matches!(media_type, media::LAYER | media::LAYER_GZIP | media::LAYER_ZSTD) {
+            return Err(ImageError::bad("a layer", format!("{} is none", shortened(media_type))));
+        }
+        Ok(Self { descriptor: Descriptor::new(media_type, digest, size), diff_id, file })
+    }
+
+    /// Its bytes.
+    pub fn reader(&self) -> Result<impl Read + use<>, ImageError> {
+        self.section()
+    }
+
+    pub(super) fn section(&self) -> Result<Section, ImageError> {
+        let file = self.file.try_clone();
+        file.map(|file| Section::new(file, self.descriptor.size)).map_err(|e| ImageError::io("a layer", e))
+    }
+
+    /// Makes a layer of files.
+    pub fn of(files: &[LayerFile], compression: Compression) -> Result<Self, ImageError> {
         let failed = |e| ImageError::io("cannot write a layer", e);
         let file = tempfile::tempfile().map_err(failed)?;
         let packed = HashingWriter::new(BufWriter::with_capacity(256 << 10, file));

@@ -36,6 +36,19 @@ impl Address {
         format!("{}://{}", self.0.scheme_str().unwrap_or_default(), authority.unwrap_or_default())
     }
 
+    /// Host and port as they were written.
+    pub(super) fn authority(&self) -> &str {
+        self.0.authority().map_or("", |authority| authority.as_str())
+    }
+
+    pub(super) fn host(&self) -> &str {
+        self.0.host().unwrap_or_default()
+    }
+
+    pub(super) fn path(&self) -> &str {
+        self.0.path()
+    }
+
     pub(super) fn is_plain(&self) -> bool {
         self.0.scheme_str() == Some("http")
     }

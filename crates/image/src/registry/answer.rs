@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use portend_core::{shortened, shortened_to};
 use serde::Deserialize;
-use ureq::{Body, http};
+use ureq::Body;
+use ureq::http::HeaderMap;
 
 use super::address::Address;
-use super::client::RETRIED;
+use super::http::RETRIED;
 use crate::digest::Digest;
 use crate::error::ImageError;
 
@@ -19,12 +20,12 @@ const MOST_TEXT: u64 = 64 << 10;
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) address: Address,
-    headers: http::HeaderMap,
+    headers: HeaderMap,
     body: Body,
 }
 
 impl Answer {
-    pub(super) fn new(status: u16, address: Address, headers: http::HeaderMap, body: Body) -> Self {
+    pub(super) fn new(status: u16, address: Address, headers: HeaderMap, body: Body) -> Self {
         Self { status, address, headers, body }
     }
 
@@ -34,7 +35,7 @@ impl Answer {
         challenges.filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(", ")
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
@@ -62,7 +63,7 @@ impl Answer {
     }
 
     /// The least size of a chunk that the registry takes.
-    pub(super) fn least_chunk(&self) -> Option<usize> {
+    pub(super) fn least_chunk(&self) -> Option<u64> {
         self.header("oci-chunk-min-length")?.parse().ok()
     }
 

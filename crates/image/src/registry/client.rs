@@ -1,25 +1,22 @@
 //! One registry: how it is reached, who one is there, requests and their repetition.
 
+use std::io::Read;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, http};
-
 use super::address::{Address, is_loopback};
 use super::answer::Answer;
+use super::certificates::Certificates;
 use super::challenge::Challenge;
+use super::cloud::Cloud;
 use super::credentials::Credentials;
+use super::http::Http;
 use super::token::{Scope, Tokens};
 use crate::document::media;
 use crate::error::ImageError;
 use crate::reference::Reference;
 
-/// How often a request is made, and the times between.
-const ATTEMPTS: u32 = 3;
-pub(super) const RETRIED: [u16; 8] = [408, 429, 499, 500, 502, 503, 504, 522];
-/// The longest that a registry may ask to wait.
-const MOST_WAIT: Duration = Duration::from_secs(60);
 const MOST_REDIRECTS: usize = 5;
 
 /// The media types of manifests. A registry that keeps another type than it is asked for answers 404.
@@ -34,6 +31,10 @@ pub struct RegistryOptions {
     pub insecure: Vec<String>,
     /// Certificate authorities beside those of the system, as PEM texts.
     pub authorities: Vec<Vec<u8>>,
+    /// A folder with authorities (`*.crt`), a certificate to show (`*.cert`) and its key (`*.key`).
+    pub certificates: Option<PathBuf>,
+    /// Folders with a folder of that kind for each registry, under its name. The first that there is counts.
+    pub certificate_folders: Vec<PathBuf>,
     /// How long is waited before the first repetition; three times as long before the next.
     pub wait: Duration,
 }
@@ -41,17 +42,19 @@ pub struct RegistryOptions {
 impl Default for RegistryOptions {
     fn default() -> Self {
         let (credentials, insecure, authorities) = Default::default();
-        Self { credentials, insecure, authorities, wait: Duration::from_secs(1) }
+        let (certificates, certificate_folders) = Default::default();
+        let wait = Duration::from_secs(1);
+        Self { credentials, insecure, authorities, certificates, certificate_folders, wait }
     }
 }
 
 /// One registry.
 pub(super) struct Client {
-    agent: Agent,
+    pub(super) http: Http,
     pub(super) registry: String,
     pub(super) credentials: Credentials,
+    pub(super) cloud: Cloud,
     may_be_plain: bool,
-    wait: Duration,
     met: Mutex<Option<Met>>,
     pub(super) tokens: Tokens,
 }
@@ -66,29 +69,13 @@ pub(super) struct Met {
 impl Client {
     pub(super) fn new(registry: &str, options: &RegistryOptions) -> Result<Self, ImageError> {
         let insecure = options.insecure.iter().any(|host| host == registry);
-        let tls = TlsConfig::builder().disable_verification(insecure);
-        let tls = match authorities(&options.authorities)? {
-            Some(roots) => tls.root_certs(RootCerts::new_with_certs(&roots)),
-            None => tls,
-        };
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .user_agent(concat!("portend/", env!("CARGO_PKG_VERSION")))
-            .accept_encoding("identity")
-            .timeout_connect(Some(Duration::from_secs(10)))
-            .timeout_per_read(Some(Duration::from_secs(60)))
-            .timeout_per_write(Some(Duration::from_secs(60)))
-            .timeout_recv_response(Some(Duration::from_secs(120)))
-            .timeout_await_100(Some(Duration::ZERO))
-            .tls_config(tls.build());
+        let http = Http::new(&Certificates::of(registry, options)?, insecure, options.wait)?;
         Ok(Self {
-            agent: config.build().new_agent(),
+            http,
             registry: registry.to_owned(),
+            cloud: Cloud::of(registry, options)?,
             credentials: options.credentials.clone(),
             may_be_plain: insecure || is_loopback(registry),
-            wait: options.wait,
             met: Mutex::new(None),
             tokens: Tokens::default(),
         })
@@ -110,7 +97,7 @@ impl Client {
             let address = Address::parse(&format!("{scheme}://{host}/v2/"))?;
             let attempt = || self.once("GET", &address, &[], None, &[]);
             // whether TLS is spoken shows at once
-            if self.may_be_plain && scheme == "https" { attempt() } else { self.repeated(attempt, passes) }
+            if self.may_be_plain && scheme == "https" { attempt() } else { self.http.repeated(attempt) }
         };
         let answer = match ask("https") {
             Err(ImageError::Unreachable(tls)) if self.may_be_plain => {
@@ -167,7 +154,7 @@ impl Client {
         headers: &[(&str, String)],
         body: &[u8],
     ) -> Result<Answer, ImageError> {
-        self.repeated(|| self.authorized(method, address, scope, headers, body), passes)
+        self.http.repeated(|| self.authorized(method, address, scope, headers, body))
     }
 
     /// The same, once.
@@ -179,14 +166,31 @@ impl Client {
         headers: &[(&str, String)],
         body: &[u8],
     ) -> Result<Answer, ImageError> {
-        for fresh in [false, true] {
-            let authorization = self.authorization(scope, fresh)?;
-            let answer = self.redirected(method, address, headers, authorization.as_deref(), body)?;
-            if answer.status != 401 || fresh {
-                return Ok(answer);
-            }
+        let ask =
+            |authorization: Option<&str>| self.redirected(method, address, headers, authorization, body);
+        let authorization = self.authorization(scope, None)?;
+        let answer = ask(authorization.as_deref())?;
+        if answer.status != 401 {
+            return Ok(answer);
         }
-        Err(ImageError::Denied(format!("{} refuses the credentials", self.registry)))
+        ask(self.authorization(scope, authorization.as_deref())?.as_deref())
+    }
+
+    /// A request with a body that can be read once, and so is made once. An upload is at home or at a host that gets to
+    /// see no credentials.
+    pub(super) fn stream(
+        &self,
+        method: &str,
+        address: &Address,
+        scope: &Scope,
+        headers: &[(&str, String)],
+        body: &mut dyn Read,
+        length: u64,
+    ) -> Result<Answer, ImageError> {
+        let home = self.meet()?.origin;
+        home.may_lead_to(address)?;
+        let authorization = self.authorization(scope, None)?.filter(|_| address.origin() == home.origin());
+        self.http.stream(method, address, headers, authorization.as_deref(), body, length)
     }
 
     /// Follows redirects. Credentials are for the registry alone, and no other host gets to see them.
@@ -224,94 +228,6 @@ impl Client {
         authorization: Option<&str>,
         body: &[u8],
     ) -> Result<Answer, ImageError> {
-        let mut request = http::Request::builder().method(method).uri(address.as_str());
-        for (name, value) in headers {
-            request = request.header(*name, value);
-        }
-        if let Some(authorization) = authorization {
-            request = request.header("authorization", authorization);
-        }
-        let refused = |e: http::Error| ImageError::Refused(format!("{}: {e}", address.origin()));
-        let answer = match method {
-            "GET" | "HEAD" | "DELETE" => self.agent.run(request.body(()).map_err(refused)?),
-            _ => self.agent.run(request.body(body).map_err(refused)?),
-        };
-        let answer = answer.map_err(|e| unreachable(address, &e))?;
-        let (parts, body) = answer.into_parts();
-        Ok(Answer::new(parts.status.as_u16(), address.clone(), parts.headers, body))
+        self.http.once(method, address, headers, authorization, body)
     }
-
-    /// Makes a request again where what went wrong may pass.
-    pub(super) fn repeated(
-        &self,
-        mut attempt: impl FnMut() -> Result<Answer, ImageError>,
-        repeats: impl Fn(&ImageError) -> bool,
-    ) -> Result<Answer, ImageError> {
-        let mut wait = self.wait;
-        for _ in 1..ATTEMPTS {
-            let mut pause = wait;
-            match attempt() {
-                Ok(answer) if RETRIED.contains(&answer.status) => {
-                    pause = answer.retry_after().unwrap_or(wait).min(MOST_WAIT).max(wait.min(MOST_WAIT));
-                }
-                Err(error) if repeats(&error) && !is_final(&error) => {}
-                ended => return ended,
-            }
-            std::thread::sleep(pause);
-            wait *= 3;
-        }
-        attempt()
-    }
-
-    /// Waits before something larger than a request is done again.
-    pub(super) fn pause(&self, attempt: u32) {
-        std::thread::sleep(self.wait * 3_u32.pow(attempt.min(3)));
-    }
-}
-
-/// An error that a further attempt may not meet.
-pub(super) fn passes(error: &ImageError) -> bool {
-    matches!(error, ImageError::Unreachable(_))
-}
-
-/// Of what could not be reached: a name that does not exist and a certificate that is not trusted stay so.
-fn is_final(error: &ImageError) -> bool {
-    !matches!(error, ImageError::Unreachable(text) if !text.contains(CERTIFICATE))
-}
-
-const CERTIFICATE: &str = "certificate";
-
-fn unreachable(address: &Address, error: &ureq::Error) -> ImageError {
-    let remedy = match error {
-        ureq::Error::HostNotFound => "; is its name right?",
-        // of TLS, or of the connection that carries it
-        error if error.to_string().contains(CERTIFICATE) => {
-            "; --ca-file names the authority of a private registry"
-        }
-        _ => "",
-    };
-    ImageError::Unreachable(format!("cannot ask {}: {error}{remedy}", address.origin()))
-}
-
-/// The system's certificate authorities and further ones. None: there are none, so that those count that the program
-/// brings with it.
-fn authorities(more: &[Vec<u8>]) -> Result<Option<Vec<Certificate<'static>>>, ImageError> {
-    let system = rustls_native_certs::load_native_certs().certs;
-    let mut roots: Vec<_> = system.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
-    for pem in more {
-        let before = roots.len();
-        for item in parse_pem(pem) {
-            match item {
-                Ok(PemItem::Certificate(certificate)) => roots.push(certificate),
-                Ok(_) => {}
-                Err(e) => return Err(ImageError::Name(format!("a certificate authority is not PEM: {e}"))),
-            }
-        }
-        if roots.len() == before {
-            return Err(ImageError::Name(
-                "a file of certificate authorities holds no certificate".to_owned(),
-            ));
-        }
-    }
-    Ok(Some(roots).filter(|roots| !roots.is_empty()))
 }

@@ -1,6 +1,7 @@
 //! Who one is for a registry: what was given, else what Docker, podman or a credential helper keep.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,6 +11,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 
+use super::cloud::CloudEnvironment;
 use crate::error::ImageError;
 
 /// The most bytes of a file of credentials or of a helper's answer.
@@ -22,12 +24,22 @@ const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 const TOKEN_USER: &str = "<token>";
 
 /// Where credentials are looked for.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Credentials {
     /// Name and password that go before everything else.
     pub given: Option<(String, String)>,
     /// Files as Docker writes them, the first that knows a registry counts.
     pub files: Vec<PathBuf>,
+    /// What the environment says of an identity in a cloud, which counts where no file knows a registry.
+    pub cloud: CloudEnvironment,
+}
+
+/// Without the password.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let user = self.given.as_ref().map(|(user, _)| user);
+        f.debug_struct("Credentials").field("user", &user).field("files", &self.files).finish_non_exhaustive()
+    }
 }
 
 /// What is known for a registry.
@@ -71,7 +83,8 @@ impl Credentials {
             given("XDG_RUNTIME_DIR").map(|folder| folder.join("containers/auth.json")),
             config.map(|folder| folder.join("containers/auth.json")),
         ];
-        Self { given: None, files: files.into_iter().flatten().collect() }
+        let cloud = CloudEnvironment::from_environment(variable);
+        Self { given: None, files: files.into_iter().flatten().collect(), cloud }
     }
 
     /// What is known for a repository of a registry.

@@ -1,18 +1,23 @@
-//! Registries of images, as the OCI's distribution specification has them. All bodies that are sent are in memory and
-//! bounded, so that any request can be made again; what is received passes by.
+//! Registries of images, as the OCI's distribution specification has them. Layers pass by in both directions: what
+//! breaks off is read again from its source and gone on with.
 
 mod address;
 mod answer;
+mod certificates;
 mod challenge;
 mod client;
+mod cloud;
 mod credentials;
+mod http;
 mod pull;
 mod push;
+mod referrers;
 mod token;
 
 use std::sync::Arc;
 
 pub use client::RegistryOptions;
+pub use cloud::CloudEnvironment;
 pub use credentials::Credentials;
 pub use pull::RegistrySource;
 pub use push::RegistryTarget;

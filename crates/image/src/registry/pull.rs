@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::answer::Answer;
 use super::client::{Client, RegistryOptions};
 use super::token::Scope;
+use crate::digest::Digest;
 use crate::document::{Content, Descriptor, MOST_DOCUMENT};
 use crate::error::ImageError;
 use crate::reference::Reference;
@@ -77,6 +78,10 @@ impl Source for RegistrySource {
         Ok(Box::new(reader))
     }
 
+    fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, ImageError> {
+        super::referrers::read(&self.client, &self.reference, subject)
+    }
+
     fn repository(&self) -> Option<&Reference> {
         Some(&self.reference)
     }
@@ -134,7 +139,7 @@ impl Read for Resuming<'_> {
                     return Err(ImageError::Unreachable(what).into());
                 }
                 _ => {
-                    self.source.client.pause(self.breaks);
+                    self.source.client.http.pause(self.breaks);
                     self.breaks += 1;
                     self.inner = None;
                     self.open().map_err(io::Error::from)?;

@@ -1,23 +1,26 @@
 //! Images into registries. What is there already is not sent, what lies in another repository of the same registry is
 //! taken from there, and what is large goes in chunks, of which one that fails is gone on with.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use super::address::Address;
 use super::answer::Answer;
-use super::client::{Client, RegistryOptions, passes};
+use super::client::{Client, RegistryOptions};
+use super::http::passes;
+use super::referrers;
 use super::token::Scope;
-use crate::digest::Hasher;
+use crate::digest::{Digest, Hasher, Verified};
 use crate::document::{Content, Descriptor};
 use crate::error::ImageError;
 use crate::reference::Reference;
+use crate::referrers::tag;
 use crate::store::{Source, Target, verified};
 
-/// The bytes that are sent at a time, and kept in memory by each of the lanes.
-const CHUNK: usize = 16 << 20;
+/// The bytes of one request: what is sent again where one breaks off.
+const CHUNK: u64 = 16 << 20;
 /// The largest least chunk that a registry may ask for.
-const MOST_CHUNK: usize = 64 << 20;
+const MOST_CHUNK: u64 = 64 << 20;
 /// How often an upload is begun.
 const ATTEMPTS: u32 = 3;
 /// How often a chunk is gone on with.
@@ -72,39 +75,24 @@ impl RegistryTarget {
     fn upload(&self, blob: &Descriptor, from: &dyn Source) -> Result<bool, ImageError> {
         let Some(begun) = self.begin(blob, from)? else { return Ok(false) };
         let chunk = begun.least_chunk().unwrap_or(0).clamp(CHUNK, MOST_CHUNK);
-        let mut session =
-            Session { target: self, what: self.what(blob), location: begun.location()?, sent: 0 };
-        let mut reader = verified(from, blob, 0, Hasher::default())?;
-        // of this size from the start: growing, it would take twice as much
-        let mut buffer =
-            Vec::with_capacity(usize::try_from(blob.size).map_or(chunk, |size| size.min(chunk)) + 1);
-        let mut rest = blob.size;
-        loop {
-            buffer.clear();
-            let most = usize::try_from(rest).unwrap_or(usize::MAX).min(chunk);
-            // by one byte more than there should be: the end is what is verified
-            let limit = if most as u64 == rest { most as u64 + 1 } else { most as u64 };
-            let read = (&mut reader).take(limit).read_to_end(&mut buffer);
-            read.map_err(|e| ImageError::io(&session.what, e))?;
-            rest = rest.saturating_sub(buffer.len() as u64);
-            if rest == 0 {
-                break;
+        let what = self.what(blob);
+        let reader = verified(from, blob, 0, Hasher::default())?;
+        let location = begun.location()?;
+        let mut session = Session { target: self, what, location, from, blob, reader, sent: 0 };
+        if blob.size > chunk {
+            while session.sent < blob.size {
+                session.send(blob.size.min(session.sent + chunk))?;
             }
-            session.send(&buffer)?;
         }
-        if session.sent > 0 {
-            session.send(&buffer)?;
-            buffer.clear();
-        }
-        session.end(blob, &buffer)?;
+        session.end()?;
         Ok(true)
     }
 
-    fn put_at(&self, wanted: &str, manifest: &Content) -> Result<(), ImageError> {
+    fn put_at(&self, wanted: &str, manifest: &Content) -> Result<Answer, ImageError> {
         let url = self.client.url(&format!("/v2/{}/manifests/{wanted}", self.reference.repository))?;
         let kind = [("content-type", manifest.descriptor.media_type.clone())];
         let answer = self.client.request("PUT", &url, &self.scope(), &kind, &manifest.bytes)?;
-        answer.expect(&[200, 201, 202, 204], &self.reference.to_string()).map(|_| ())
+        answer.expect(&[200, 201, 202, 204], &self.reference.to_string())
     }
 }
 
@@ -128,7 +116,7 @@ impl Target for RegistryTarget {
     fn put(&self, blob: &Descriptor, from: &dyn Source) -> Result<bool, ImageError> {
         for attempt in 1..ATTEMPTS {
             match self.upload(blob, from) {
-                Err(error) if passes(&error) => self.client.pause(attempt),
+                Err(error) if passes(&error) => self.client.http.pause(attempt),
                 done => return done,
             }
         }
@@ -136,7 +124,23 @@ impl Target for RegistryTarget {
     }
 
     fn put_manifest(&self, manifest: &Content) -> Result<(), ImageError> {
-        self.put_at(manifest.descriptor.digest.as_str(), manifest)
+        self.put_at(manifest.descriptor.digest.as_str(), manifest).map(|_| ())
+    }
+
+    fn attach(&self, subject: &Digest, referrer: &Content) -> Result<(), ImageError> {
+        let answer = self.put_at(referrer.descriptor.digest.as_str(), referrer)?;
+        // a registry that keeps lists says so here; in another one the list is kept under a tag
+        if answer.header("oci-subject").is_some() {
+            return Ok(());
+        }
+        match referrers::longer(&self.client, &self.reference, subject, referrer)? {
+            Some(list) => self.put_at(&tag(subject), &list).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    fn takes_referrers(&self) -> bool {
+        true
     }
 
     fn finish(&self, root: &Content) -> Result<(), ImageError> {
@@ -162,32 +166,26 @@ struct Session<'a> {
     what: String,
     /// Where its next part goes. Each one is good for one request only.
     location: Address,
+    from: &'a dyn Source,
+    blob: &'a Descriptor,
+    /// What is still to be sent, where nothing breaks off.
+    reader: Verified<Box<dyn Read + Send + 'a>>,
     sent: u64,
 }
 
 impl Session<'_> {
-    fn request(
-        &self,
-        method: &str,
-        url: &Address,
-        headers: &[(&str, String)],
-        body: &[u8],
-    ) -> Result<Answer, ImageError> {
-        self.target.client.authorized(method, url, &self.target.scope(), headers, body)
-    }
-
-    /// Sends a chunk, the rest of it again where a part did not arrive.
-    fn send(&mut self, chunk: &[u8]) -> Result<(), ImageError> {
-        let start = self.sent;
-        let end = start + chunk.len() as u64;
+    /// Sends all up to `end`, the rest of it again where a part did not arrive.
+    fn send(&mut self, end: u64) -> Result<(), ImageError> {
+        let (start, seen) = (self.sent, self.reader.seen());
         let mut breaks = 0;
         while self.sent < end {
-            let rest = &chunk[usize::try_from(self.sent - start).unwrap_or(chunk.len())..];
             let headers = [
                 ("content-range", format!("{}-{}", self.sent, end - 1)),
                 ("content-type", "application/octet-stream".to_owned()),
             ];
-            let done = self.request("PATCH", &self.location, &headers, rest);
+            let (client, scope) = (&self.target.client, self.target.scope());
+            let (body, length) = (&mut self.reader, end - self.sent);
+            let done = client.stream("PATCH", &self.location, &scope, &headers, body, length);
             match done.and_then(|answer| answer.expect(&[200, 201, 202, 204], &self.what)) {
                 Ok(answer) => {
                     self.location = answer.location()?;
@@ -196,10 +194,11 @@ impl Session<'_> {
                 }
                 // a registry that was restarted does not know the upload any more: it is begun again
                 Err(ImageError::Absent(text)) => return Err(ImageError::Unreachable(text)),
-                Err(error) if passes(&error) && breaks < MOST_BREAKS => {
-                    self.target.client.pause(breaks.min(2));
+                // a token that ended on the way is renewed when the registry is asked what it has
+                Err(error) if breaks < MOST_BREAKS && (passes(&error) || is_denied(&error)) => {
+                    client.http.pause(breaks.min(2));
                     breaks += 1;
-                    let status = self.request("GET", &self.location, &[], &[]);
+                    let status = client.authorized("GET", &self.location, &scope, &[], &[]);
                     let Ok(status) = status.and_then(|answer| answer.expect(&[200, 204], &self.what)) else {
                         return Err(error); // the upload is lost: it is begun again
                     };
@@ -207,13 +206,15 @@ impl Session<'_> {
                         self.location = location;
                     }
                     // "0-0" is said of nothing as well as of one byte
-                    self.arrived(
-                        status.received().filter(|bytes| *bytes > 1).unwrap_or(self.sent),
-                        start,
-                        end,
-                    )?;
+                    let received = status.received().filter(|bytes| *bytes > 1).unwrap_or(self.sent);
+                    self.arrived(received, start, end)?;
                 }
                 Err(error) => return Err(error),
+            }
+            if self.sent < end {
+                self.reader = verified(self.from, self.blob, start, seen.clone())?;
+                let skipped = io::copy(&mut (&mut self.reader).take(self.sent - start), &mut io::sink());
+                skipped.map_err(|e| ImageError::io(&self.what, e))?;
             }
         }
         Ok(())
@@ -229,15 +230,26 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Ends the upload with its last bytes.
-    fn end(&self, blob: &Descriptor, rest: &[u8]) -> Result<(), ImageError> {
-        let url = self.location.with("digest", blob.digest.as_str())?;
+    /// Ends the upload, with all of a blob that was not sent in chunks.
+    fn end(&mut self) -> Result<(), ImageError> {
+        let url = self.location.with("digest", self.blob.digest.as_str())?;
         let headers = [("content-type", "application/octet-stream".to_owned())];
-        let answer = self.request("PUT", &url, &headers, rest)?;
-        match answer.expect(&[200, 201, 202, 204], &self.what) {
+        let (client, scope) = (&self.target.client, self.target.scope());
+        let answer = if self.sent == self.blob.size {
+            // a blob without a byte is verified as well
+            io::copy(&mut self.reader, &mut io::sink()).map_err(|e| ImageError::io(&self.what, e))?;
+            client.authorized("PUT", &url, &scope, &headers, &[])
+        } else {
+            client.stream("PUT", &url, &scope, &headers, &mut self.reader, self.blob.size)
+        };
+        match answer.and_then(|answer| answer.expect(&[200, 201, 202, 204], &self.what)) {
             // the session is gone; whether the blob is there is seen when it is begun again
             Err(ImageError::Absent(text)) => Err(ImageError::Unreachable(text)),
             done => done.map(|_| ()),
         }
     }
+}
+
+fn is_denied(error: &ImageError) -> bool {
+    matches!(error, ImageError::Denied(_))
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::address::Address;
 use super::challenge::Challenge;
-use super::client::{Client, passes};
+use super::client::Client;
 use super::credentials::Credential;
 use crate::error::ImageError;
 
@@ -51,18 +51,24 @@ impl Scope {
 }
 
 impl Client {
-    /// The value of `Authorization` for a scope; `fresh` does without one that was kept.
-    pub(super) fn authorization(&self, scope: &Scope, fresh: bool) -> Result<Option<String>, ImageError> {
+    /// The value of `Authorization` for a scope, and not the one that was refused.
+    pub(super) fn authorization(
+        &self,
+        scope: &Scope,
+        refused: Option<&str>,
+    ) -> Result<Option<String>, ImageError> {
         let Some(challenge) = self.meet()?.challenge else { return Ok(None) };
         let mut tokens = self.tokens.lock().unwrap_or_else(|e| e.into_inner());
-        let kept = tokens.get(scope).filter(|(_, until)| !fresh && Instant::now() < *until);
+        let kept = tokens.get(scope).filter(|(_, until)| Instant::now() < *until);
+        // of several that were refused side by side, the first has it renewed for all
+        let kept = kept.filter(|(value, _)| refused != Some(value));
         if let Some((value, _)) = kept {
             return Ok(Some(value.clone()));
         }
-        let credential = self.credentials.of(&self.registry, scope.repository())?;
+        let (credential, held) = self.credential(scope, refused.is_some())?;
         let (value, life) = match (challenge, credential) {
             (_, Credential::Bearer(token)) => (format!("Bearer {token}"), TOKEN_LIFE),
-            (Challenge::Basic, Credential::Basic(user, password)) => (basic(&user, &password), 3600),
+            (Challenge::Basic, Credential::Basic(user, password)) => (basic(&user, &password), held),
             (Challenge::Basic, Credential::Identity(_)) => {
                 let reason = "its credentials are an identity token, and it wants a name and a password";
                 return Err(ImageError::Denied(format!("{}: {reason}", self.registry)));
@@ -77,6 +83,16 @@ impl Client {
         let until = Instant::now() + Duration::from_secs(life.min(86_400) * 9 / 10);
         tokens.insert(scope.clone(), (value.clone(), until));
         Ok(Some(value))
+    }
+
+    /// What files know of this registry, else who one is in its cloud; and for how many seconds that holds.
+    fn credential(&self, scope: &Scope, fresh: bool) -> Result<(Credential, u64), ImageError> {
+        match self.credentials.of(&self.registry, scope.repository())? {
+            Credential::None => {
+                self.cloud.credential(fresh).map(|(credential, life)| (credential, life.as_secs()))
+            }
+            known => Ok((known, 3600)),
+        }
     }
 
     /// Has a token made.
@@ -103,7 +119,7 @@ impl Client {
             let grant = [("grant_type", "refresh_token"), ("refresh_token", token), ("client_id", "portend")];
             let form = encoded(parameters.iter().chain(&grant));
             let kind = [("content-type", "application/x-www-form-urlencoded".to_owned())];
-            let asked = self.repeated(|| self.once("POST", &realm, &kind, None, form.as_bytes()), passes)?;
+            let asked = self.http.repeated(|| self.once("POST", &realm, &kind, None, form.as_bytes()))?;
             answer = Some(asked).filter(|answer| !matches!(answer.status, 404 | 405));
         }
         let answer = match answer {
@@ -117,7 +133,7 @@ impl Client {
                     Credential::Identity(token) => Some(basic("<token>", token)),
                     _ => None,
                 };
-                self.repeated(|| self.once("GET", &address, &[], own.as_deref(), &[]), passes)?
+                self.http.repeated(|| self.once("GET", &address, &[], own.as_deref(), &[]))?
             }
         };
         let text = answer.expect(&[200], &what)?.text(MOST_TEXT, &what)?;
@@ -136,7 +152,7 @@ fn basic(user: &str, password: &str) -> String {
 }
 
 /// Parameters as a query has them.
-fn encoded<'a>(pairs: impl IntoIterator<Item = &'a (&'a str, &'a str)>) -> String {
+pub(super) fn encoded<'a>(pairs: impl IntoIterator<Item = &'a (&'a str, &'a str)>) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
     let code = |b: u8| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") };
     let pairs = pairs

@@ -4,4 +4,5 @@
 
 mod hostile;
 mod places;
+mod referrers;
 mod registry;

@@ -5,10 +5,15 @@ use std::path::Path;
 use std::process::Command;
 
 use portend_image::{
-    ArchiveKind, ArchiveSource, ArchiveTarget, Descriptor, Digest, LayoutSource, LayoutTarget, Platform,
-    Reference, Source, Target, copy, inspect, media,
+    ArchiveKind, ArchiveSource, ArchiveTarget, CopyOptions, Descriptor, Digest, LayoutSource, LayoutTarget,
+    Platform, Reference, Source, Target, copy, inspect, media,
 };
 use serde_json::{Value, json};
+
+/// What is copied where one platform is named.
+fn only(platform: &Platform) -> CopyOptions<'_> {
+    CopyOptions { platform: Some(platform), ..CopyOptions::default() }
+}
 
 /// A layer of one file.
 fn layer(name: &str, bytes: &[u8]) -> Vec<u8> {
@@ -68,7 +73,7 @@ fn an_image_keeps_its_digest_through_every_archive_and_compression() {
         for ending in ["tar", "tar.gz", "tar.zst"] {
             let path = folder.path().join(format!("{kind:?}.{ending}"));
             let target = ArchiveTarget::create(&path, kind, Some(&name()), false).unwrap();
-            let copied = copy(&from, &target, None).unwrap();
+            let copied = copy(&from, &target, &CopyOptions::default()).unwrap();
             // the plain layer is the same in both images
             assert_eq!((copied.digest.as_str(), copied.images, copied.sent.0), (digest.as_str(), 2, 5));
             let other = Reference::parse("team/other:3").unwrap();
@@ -78,8 +83,8 @@ fn an_image_keeps_its_digest_through_every_archive_and_compression() {
             let archive = ArchiveSource::open(&path, Some(&name())).unwrap();
             let to = folder.path().join(format!("{kind:?}-{ending}"));
             let back = LayoutTarget::create(&to, Some("v2")).unwrap();
-            assert_eq!(copy(&archive, &back, None).unwrap().digest.as_str(), digest);
-            let again = copy(&archive, &back, None).unwrap();
+            assert_eq!(copy(&archive, &back, &CopyOptions::default()).unwrap().digest.as_str(), digest);
+            let again = copy(&archive, &back, &CopyOptions::default()).unwrap();
             assert_eq!((again.sent.0, again.there.0), (0, 5), "blobs that are there are not copied");
             let found = inspect(&LayoutSource::open(&to, None).unwrap(), None).unwrap();
             let platforms: Vec<_> = found.images.iter().map(|image| image.platform.as_str()).collect();
@@ -99,7 +104,7 @@ fn an_archive_for_docker_has_one_image_of_those_that_there_are() {
     let platform = Platform::parse("linux/arm64").unwrap();
     let path = folder.path().join("docker.tar");
     let target = ArchiveTarget::create(&path, ArchiveKind::Docker, Some(&name()), false).unwrap();
-    let copied = copy(&from, &target, Some(&platform)).unwrap();
+    let copied = copy(&from, &target, &only(&platform)).unwrap();
     assert_eq!((copied.images, copied.sent.0), (1, 3));
     let archive = ArchiveSource::open(&path, None).unwrap();
     assert_eq!(archive.name(), Some(name()));
@@ -113,7 +118,7 @@ fn an_archive_for_docker_has_one_image_of_those_that_there_are() {
     let error = ArchiveSource::open(&path, Some(&other)).unwrap_err().to_string();
     assert!(error.contains("it holds no such image; its names: team/churn:3"), "{error}");
     let windows = Platform::parse("windows/amd64").unwrap();
-    let error = copy(&from, &target, Some(&windows)).unwrap_err().to_string();
+    let error = copy(&from, &target, &only(&windows)).unwrap_err().to_string();
     assert!(error.ends_with("has no image for windows/amd64; it has linux/amd64, linux/arm64"), "{error}");
 }
 
@@ -138,7 +143,7 @@ fn skopeo_reads_what_was_written() {
     ] {
         let path = folder.path().join(file);
         let target = ArchiveTarget::create(&path, kind, Some(&name()), false).unwrap();
-        let digest = copy(&from, &target, Some(&platform)).unwrap().digest;
+        let digest = copy(&from, &target, &only(&platform)).unwrap().digest;
         for transport in transports {
             let read = format!("{transport}:{}", path.display());
             let inspected = Command::new("skopeo").args(["inspect", "--raw", &read]).output().unwrap();
@@ -163,7 +168,7 @@ fn a_layout_keeps_its_other_images_and_goes_on_where_it_was_cut_off() {
     let to = folder.path().join("to");
     for (platform, tag) in [("linux/amd64", "a"), ("linux/arm64", "b"), ("linux/arm64", "a")] {
         let target = LayoutTarget::create(&to, Some(tag)).unwrap();
-        copy(&from, &target, Some(&Platform::parse(platform).unwrap())).unwrap();
+        copy(&from, &target, &only(&Platform::parse(platform).unwrap())).unwrap();
     }
     for tag in ["a", "b"] {
         let found = inspect(&LayoutSource::open(&to, Some(tag)).unwrap(), None).unwrap();
@@ -226,14 +231,14 @@ fn wrong_blobs_are_noticed_wherever_they_come_from() {
         let archive = ArchiveTarget::create(&path, ArchiveKind::Both, None, false).unwrap();
         let other = LayoutTarget::create(&folder.path().join("out"), None).unwrap();
         for target in [&archive as &dyn Target, &other] {
-            let error = copy(&source, target, None).unwrap_err().to_string();
+            let error = copy(&source, target, &CopyOptions::default()).unwrap_err().to_string();
             assert!(error.contains(reason) && error.contains(layer.digest.as_str()), "{error}");
         }
         assert!(!path.exists() && !folder.path().join("out/index.json").exists());
     }
     fs::remove_file(&blob).unwrap();
     let target = LayoutTarget::create(&folder.path().join("out"), None).unwrap();
-    let error = copy(&source, &target, None).unwrap_err().to_string();
+    let error = copy(&source, &target, &CopyOptions::default()).unwrap_err().to_string();
     assert!(error.contains("has no blob"), "{error}");
     assert!(source.root().is_ok());
 }

@@ -9,30 +9,32 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use portend_image::{
-    Credentials, Descriptor, Digest, ImageError, LayoutSource, LayoutTarget, Reference, RegistryOptions,
-    RegistrySource, RegistryTarget, Repository, Source, copy, inspect, media,
+    CopyOptions, Credentials, Descriptor, Digest, ImageError, LayoutSource, LayoutTarget, Reference,
+    RegistryOptions, RegistrySource, RegistryTarget, Repository, Source, copy, inspect, media,
 };
 use serde_json::json;
 
 /// A request as it arrived.
 #[derive(Debug, Clone)]
-struct Request {
-    method: String,
-    target: String,
-    headers: BTreeMap<String, String>,
-    body: Vec<u8>,
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
 }
 
 /// What is written for an answer; None closes the connection.
 type Handler = Box<dyn Fn(&Request, &mut TcpStream) -> Option<()> + Send + Sync>;
 
-struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Server {
-    fn start(handler: impl Fn(&Request, &mut TcpStream) -> Option<()> + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(
+        handler: impl Fn(&Request, &mut TcpStream) -> Option<()> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (address, seen) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
         let (handler, log): (Arc<Handler>, _) = (Arc::new(Box::new(handler)), Arc::clone(&seen));
@@ -45,11 +47,11 @@ impl Server {
         Self { address, seen }
     }
 
-    fn reference(&self, rest: &str) -> Reference {
+    pub(crate) fn reference(&self, rest: &str) -> Reference {
         Reference::parse(&format!("{}/{rest}", self.address)).unwrap()
     }
 
-    fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.seen.lock().unwrap().clone()
     }
 
@@ -83,16 +85,16 @@ fn serve(stream: TcpStream, handler: &Handler, log: &Mutex<Vec<Request>>) -> Opt
     }
 }
 
-fn answer(out: &mut TcpStream, status: u16, headers: &[(&str, &str)], body: &[u8]) -> Option<()> {
+pub(crate) fn answer(out: &mut TcpStream, status: u16, headers: &[(&str, &str)], body: &[u8]) -> Option<()> {
     let mut head = format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\n", body.len());
     headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
     out.write_all(format!("{head}\r\n").as_bytes()).ok()?;
     out.write_all(body).ok()
 }
 
-fn options() -> RegistryOptions {
+pub(crate) fn options() -> RegistryOptions {
     let given = Some(("user".to_owned(), "s3cret".to_owned()));
-    let credentials = Credentials { given, files: Vec::new() };
+    let credentials = Credentials { given, ..Credentials::default() };
     RegistryOptions { credentials, wait: Duration::from_millis(5), ..RegistryOptions::default() }
 }
 
@@ -134,7 +136,7 @@ fn registry(lie: impl Fn(&Request, &mut TcpStream) -> Option<Option<()>> + Send 
 fn pull(server: &Server, folder: &Path) -> Result<Digest, ImageError> {
     let source = RegistrySource::new(&server.reference("team/churn:1"), &options())?;
     let target = LayoutTarget::create(folder, Some("v1"))?;
-    copy(&source, &target, None).map(|copied| copied.digest)
+    copy(&source, &target, &CopyOptions::default()).map(|copied| copied.digest)
 }
 
 fn is_layer(request: &Request) -> bool {
@@ -273,7 +275,7 @@ fn a_password_is_shown_to_its_registry_and_to_nobody_else() {
     });
     let source = LayoutSource::open(folder.path(), Some("v1")).unwrap();
     let target = RegistryTarget::new(&taking.reference("team/churn:1"), &options()).unwrap();
-    _ = copy(&source, &target, None);
+    _ = copy(&source, &target, &CopyOptions::default());
     assert!(stolen.methods("PUT") > 0);
     assert!(stolen.requests().iter().all(|r| !r.headers.contains_key("authorization")));
 }
@@ -312,7 +314,8 @@ fn a_token_is_had_for_a_scope_and_renewed_when_it_is_refused() {
     )
     .unwrap();
     let files = vec![folder.path().join("config.json")];
-    let options = RegistryOptions { credentials: Credentials { given: None, files }, ..options() };
+    let options =
+        RegistryOptions { credentials: Credentials { files, ..Credentials::default() }, ..options() };
     _ = RegistrySource::new(&server.reference("team/churn:1"), &options).unwrap().root();
     let last = tokens.requests()[2].clone();
     let form = "service=r&scope=repository%3Ateam%2Fchurn%3Apull&grant_type=refresh_token&refresh_token=a%20b%26c&client_id=portend";
@@ -417,7 +420,7 @@ fn a_chunk_that_breaks_off_is_gone_on_with_where_the_registry_says() {
     });
     let source = LayoutSource::open(folder.path(), None).unwrap();
     let target = RegistryTarget::new(&server.reference("a:1"), &options()).unwrap();
-    copy(&source, &target, None).unwrap();
+    copy(&source, &target, &CopyOptions::default()).unwrap();
     assert!(got.lock().unwrap().0 == layer, "what arrived is another layer");
     let chunks: Vec<_> =
         server.requests().iter().filter_map(|r| r.headers.get("content-range").cloned()).collect();
@@ -466,7 +469,7 @@ fn an_upload_that_the_registry_forgot_is_begun_again() {
     });
     let source = LayoutSource::open(folder.path(), None).unwrap();
     let target = RegistryTarget::new(&server.reference("a:1"), &options()).unwrap();
-    copy(&source, &target, None).unwrap();
+    copy(&source, &target, &CopyOptions::default()).unwrap();
     let uploads = uploads.lock().unwrap();
     assert!(uploads.contains(&layer));
     assert!(uploads.len() <= 4, "{} uploads", uploads.len());

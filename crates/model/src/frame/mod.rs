@@ -120,6 +120,18 @@ impl Frame {
         Some((T::of(&self.numbers)?, self.stride))
     }
 
+    /// The numbers of a row, one for each column; none where there is no such row.
+    pub(crate) fn row(&self, row: usize) -> Vec<f64> {
+        fn cells<T: Real>(values: &[T], stride: usize, row: usize) -> Vec<f64> {
+            values.iter().skip(row).step_by(stride).map(|value| value.to_f64()).collect()
+        }
+        match &self.numbers {
+            _ if row >= self.rows => Vec::new(),
+            Numbers::Single(values) => cells(values, self.stride, row),
+            Numbers::Double(values) => cells(values, self.stride, row),
+        }
+    }
+
     /// Some of its rows with other numbers, nothing to repeat. A frame of the other width is a defect of the caller.
     pub(crate) fn mapped<T: Real>(&self, rows: Range<usize>, map: impl Fn(T) -> T) -> Self {
         let (columns, stride) = self.columns::<T>().expect("frames are decoded in the runtime's precision");

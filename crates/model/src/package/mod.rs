@@ -36,6 +36,7 @@ use crate::runtime::Kind;
 
 /// The manifest's file name: what makes a directory or archive a package.
 const MANIFEST: &str = "portend.json";
+pub(crate) const REQUIREMENTS: &str = "requirements.txt";
 
 /// The file name of checksums, which covers all others but itself and signatures.
 const CHECKSUMS: &str = "checksums.txt";
@@ -161,6 +162,11 @@ impl Package {
     pub(crate) fn read_text(&mut self, name: &str) -> Result<Option<String>, LoadError> {
         let Some(bytes) = self.read(name, MOST_TEXT_BYTES)? else { return Ok(None) };
         String::from_utf8(bytes).map(Some).map_err(|_| self.bad(&format!("'{name}' is not UTF-8 text")))
+    }
+
+    /// The list of Python packages that the package brings, if it brings one.
+    pub fn requirements(&mut self) -> Result<Option<String>, LoadError> {
+        if self.is_bare() { Ok(None) } else { self.read_text(REQUIREMENTS) }
     }
 
     /// SHA-256 in hexadecimal: of `checksums.txt`, which stands for the whole package; without one of the file. For a

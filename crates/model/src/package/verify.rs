@@ -155,12 +155,12 @@ impl Examination {
         let (trees, features) = (model.width(Output::Leaf), model.features.len());
         self.add(MODEL, CheckState::Ok, format!("{}, {trees} trees, {features} features", model.library));
         match model.check_samples(package) {
-            Ok(0) => self.add(
+            Ok((0, _)) => self.add(
                 SAMPLES,
                 CheckState::Absent,
                 "there are none: nothing shows that it predicts as it should",
             ),
-            Ok(rows) => self.add(SAMPLES, CheckState::Ok, format!("{rows} rows predicted as expected")),
+            Ok((rows, _)) => self.add(SAMPLES, CheckState::Ok, format!("{rows} rows predicted as expected")),
             Err(error) => self.add(SAMPLES, CheckState::Failed, reason(&error)),
         }
         self.model = Some(model);

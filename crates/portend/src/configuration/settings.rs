@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use portend_core::ArtifactUrl;
-use portend_server::{AccessLogFormat, ClassPredictions, CompatibleMetrics, Secret};
+use portend_server::{AccessLogFormat, ClassPredictions, CompatibleMetrics, GrpcPort, Secret};
 
 use super::Draft;
 use super::form;
@@ -223,7 +223,7 @@ const SIGNATURES: [Setting; 2] = [
     },
 ];
 
-const LISTENING: [Setting; 3] = [
+const LISTENING: [Setting; 4] = [
     Setting {
         name: "host",
         reach: Reach::Flag("HOST"),
@@ -249,6 +249,25 @@ const LISTENING: [Setting; 3] = [
         secret: false,
         sentence: "The port to listen on; 0 takes a free one. The address is printed on standard error",
         example: "9000",
+    },
+    Setting {
+        name: "grpc-port",
+        reach: Reach::Flag("PORT"),
+        variables: &["PORTEND_GRPC_PORT"],
+        kind: Kind::Number {
+            least: 0,
+            most: u16::MAX as u64,
+            set: |draft, port| {
+                draft.config.grpc_port = match u16::try_from(port).unwrap_or(u16::MAX) {
+                    0 => GrpcPort::Off,
+                    port => GrpcPort::Wanted(port),
+                }
+            },
+        },
+        default: Unset::Follows("8001 where it is free", |_| None),
+        secret: false,
+        sentence: "A port that speaks gRPC alone, beside the one for everything; 0 for none",
+        example: "9001",
     },
     Setting {
         name: "access-log",
@@ -337,7 +356,7 @@ const HTTPS: [Setting; 6] = [
     },
 ];
 
-const ACCESS: [Setting; 4] = [
+const ACCESS: [Setting; 5] = [
     Setting {
         name: "token",
         reach: Reach::File,
@@ -369,6 +388,16 @@ const ACCESS: [Setting; 4] = [
         example: "true",
     },
     Setting {
+        name: "docs",
+        reach: Reach::Flag("BOOLEAN"),
+        variables: &["PORTEND_DOCS"],
+        kind: Kind::Boolean(|draft, on| draft.config.docs = on),
+        default: Unset::Is("true"),
+        secret: false,
+        sentence: "Serve the OpenAPI documents at `/openapi.json` and the pages that show them at `/docs`",
+        example: "false",
+    },
+    Setting {
         name: "cors",
         reach: Reach::Flag("ORIGIN"),
         variables: &["PORTEND_CORS"],
@@ -384,7 +413,7 @@ const ACCESS: [Setting; 4] = [
     },
 ];
 
-const LIMITS: [Setting; 8] = [
+const LIMITS: [Setting; 9] = [
     Setting {
         name: "workers",
         reach: Reach::Flag("N"),
@@ -424,7 +453,21 @@ const LIMITS: [Setting; 8] = [
         },
         default: Unset::Is("50MiB"),
         secret: false,
-        sentence: "The largest body of a request, as sent and again when decompressed",
+        sentence: "The largest body of a request or message of gRPC, as sent and again when decompressed",
+        example: "100MiB",
+    },
+    Setting {
+        name: "grpc-answer-limit",
+        reach: Reach::Flag("SIZE"),
+        variables: &["PORTEND_GRPC_ANSWER_LIMIT"],
+        kind: Kind::Size {
+            least: 1 << 10,
+            most: 1 << 30,
+            set: |draft, bytes| draft.config.grpc_answer_limit = clamped(bytes),
+        },
+        default: Unset::Is("512MiB"),
+        secret: false,
+        sentence: "The largest message of an answer of gRPC",
         example: "100MiB",
     },
     Setting {
@@ -501,18 +544,19 @@ const METRICS: [Setting; 1] = [Setting {
     reach: Reach::Flag("NAMES"),
     variables: &["PORTEND_COMPATIBLE_METRICS"],
     kind: Kind::Choice {
-        of: &["off", "seldon", "triton", "all"],
+        of: &["off", "seldon", "seldon-engine", "triton", "all"],
         set: |draft, names| {
             draft.config.compatible_metrics = CompatibleMetrics {
                 seldon: matches!(names, "seldon" | "all"),
+                seldon_engine: matches!(names, "seldon-engine" | "all"),
                 triton: matches!(names, "triton" | "all"),
             };
         },
     },
     default: Unset::Is("off"),
     secret: false,
-    sentence: "Tell metrics a second time under the names of Seldon's executor, of Triton, or both, for dashboards that \
-               ask for them",
+    sentence: "Tell metrics a second time under the names of Seldon's executor or its older engine, of Triton, or all, \
+               for dashboards that ask for them",
     example: "seldon",
 }];
 

@@ -55,6 +55,10 @@ pub(crate) struct BuildArguments {
     /// The image to build on. Default: nothing, for which the program must be a static build
     #[arg(long, value_name = "PLACE")]
     pub(crate) base: Option<String>,
+    /// Install the Python packages of the package's requirements.txt for this version, such as 3.12, as a layer at
+    /// /opt/python; needs uv, and a base with that Python to be of use
+    #[arg(long, value_name = "VERSION", requires = "base")]
+    pub(crate) python: Option<String>,
     /// What the image is called in an archive. Default: portend/ID:VERSION
     #[arg(long, value_name = "NAME:TAG")]
     pub(crate) name: Option<String>,
@@ -68,11 +72,16 @@ pub(crate) struct BuildArguments {
     /// How layers are compressed
     #[arg(long, value_enum, default_value_t = CompressionForm::Gzip)]
     pub(crate) compression: CompressionForm,
+    /// Do not attach a bill of materials and provenance. They go to registries, and to OCI layouts with a tag
+    #[arg(long)]
+    pub(crate) no_attestations: bool,
     /// Replace an archive that is there
     #[arg(long)]
     pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) trust: TrustArguments,
+    #[command(flatten)]
+    pub(crate) progress: ProgressArguments,
     #[command(flatten)]
     pub(crate) registry: RegistryArguments,
 }
@@ -84,6 +93,30 @@ pub(crate) enum CompressionForm {
     /// Smaller and faster; needs containerd 1.5, Docker 23 or podman
     Zstd,
     /// As they are
+    None,
+}
+
+/// What is told of a copy while it runs, on standard error.
+#[derive(Debug, Args)]
+pub(crate) struct ProgressArguments {
+    /// How it is told how far a copy is: a bar for each layer, a line now and then, or not at all. Default: bars on a
+    /// terminal, lines elsewhere
+    #[arg(long, value_enum, default_value_t = ProgressForm::Auto, hide_default_value = true, value_name = "FORM")]
+    pub(crate) progress: ProgressForm,
+    /// Print the result and errors only
+    #[arg(long, short = 'q')]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressForm {
+    /// Bars on a terminal, lines elsewhere
+    Auto,
+    /// A bar for each layer
+    Bars,
+    /// A line now and then
+    Plain,
+    /// Nothing
     None,
 }
 
@@ -100,6 +133,10 @@ pub(crate) struct RegistryArguments {
     /// A file (PEM) with certificate authorities to trust beside the system's; may be repeated
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Vec<PathBuf>,
+    /// A directory with authorities (*.crt) and a certificate to show (*.cert with *.key). Default: the registry's in
+    /// ~/.config/containers/certs.d, /etc/containers/certs.d or /etc/docker/certs.d
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cert_dir: Option<PathBuf>,
     /// A registry that may have a certificate that nobody vouches for, or none; may be repeated. One on this machine
     /// needs none anyway
     #[arg(long, value_name = "HOST[:PORT]")]
@@ -140,6 +177,11 @@ pub(crate) struct PushArguments {
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) platform: PlatformArgument,
+    /// Take along what is about the image: bills of materials, provenance, signatures
+    #[arg(long)]
+    pub(crate) referrers: bool,
+    #[command(flatten)]
+    pub(crate) progress: ProgressArguments,
     #[command(flatten)]
     pub(crate) registry: RegistryArguments,
 }
@@ -157,9 +199,14 @@ pub(crate) struct PullArguments {
     pub(crate) to: String,
     #[command(flatten)]
     pub(crate) platform: PlatformArgument,
+    /// Take along what is about the image: bills of materials, provenance, signatures
+    #[arg(long)]
+    pub(crate) referrers: bool,
     /// Replace an archive that is there
     #[arg(long)]
     pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) progress: ProgressArguments,
     #[command(flatten)]
     pub(crate) registry: RegistryArguments,
 }
@@ -174,12 +221,17 @@ pub(crate) struct CopyArguments {
     pub(crate) to: String,
     #[command(flatten)]
     pub(crate) platform: PlatformArgument,
+    /// Take along what is about the image: bills of materials, provenance, signatures
+    #[arg(long)]
+    pub(crate) referrers: bool,
     /// What the image is called in an archive. Default: what it is called where it comes from
     #[arg(long, value_name = "NAME:TAG")]
     pub(crate) name: Option<String>,
     /// Replace an archive that is there
     #[arg(long)]
     pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) progress: ProgressArguments,
     #[command(flatten)]
     pub(crate) registry: RegistryArguments,
 }
@@ -201,6 +253,8 @@ pub(crate) struct SaveArguments {
     /// Replace an archive that is there
     #[arg(long)]
     pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) progress: ProgressArguments,
     #[command(flatten)]
     pub(crate) registry: RegistryArguments,
 }

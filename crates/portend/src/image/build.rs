@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use portend_core::ModelId;
+use portend_core::{BuildRequest, Builder, BuiltImage, ModelId};
 use portend_image::{
-    Binary, Compression, FileContent, ImageError, LayerFile, Location, Recipe, Reference, Source, build,
-    copy, inspect,
+    Between, Binary, Compression, CopyOptions, FileContent, ImageError, LayerFile, Location, Recipe,
+    Reference, Source, build, copy, inspect,
 };
 use portend_model::package::{Description, Trust};
 use portend_model::{Model, Package};
@@ -14,6 +14,8 @@ use portend_model::{Model, Package};
 use super::arguments::{BuildArguments, CompressionForm};
 use super::inspect::page;
 use super::place::{self, TargetOptions, source, target};
+use super::requirements::Requirements;
+use super::{attestation, dependencies, progress};
 use crate::CommandError;
 use crate::package::arguments::Form;
 use crate::package::{created, print, print_json};
@@ -28,30 +30,90 @@ const PORT: u16 = 8080;
 const DEFAULT_TARGET: &str = "target";
 
 pub(super) fn run(arguments: &BuildArguments) -> Result<(), CommandError> {
-    let subject = Subject::read(arguments)?;
-    let base = arguments.base.as_deref().map(Location::parse).transpose()?;
-    let to = arguments.to.as_deref().map(Location::parse).transpose()?;
-    place::one_login(&base.iter().chain(&to).collect::<Vec<_>>(), &arguments.registry)?;
-    let base = base.map(|base| source(&base, &arguments.registry)).transpose()?;
-    let recipe = recipe(arguments, &subject, base.as_deref())?;
-    let name = name(arguments, &subject)?;
     if arguments.dry_run {
-        return dry_run(&recipe, arguments);
+        let model = arguments.model.as_deref();
+        return with_recipe(arguments, model, arguments.to.as_deref(), |recipe, subject, installed| {
+            dry_run(recipe, subject, installed, arguments)
+        });
     }
-    let to =
-        to.ok_or_else(|| CommandError::Setting("--to is missing: say where the image goes".to_owned()))?;
-    let options = TargetOptions { name: Some(&name), force: arguments.force, known_as: None };
-    let target = target(&to, &options, &arguments.registry)?; // before the work: it may refuse
-    let built = build(&recipe)?;
-    let copied = copy(&built, &*target, None)?;
-    place::tell(&copied);
-    print(&format!("{}\n", copied.digest));
+    let model = arguments.model.as_ref().map(|path| match path.to_str() {
+        Some(path) => Ok(path.to_owned()),
+        None => Err(CommandError::Setting(format!("the name of {} is not UTF-8: rename it", path.display()))),
+    });
+    let target = arguments.to.clone();
+    let target = target
+        .ok_or_else(|| CommandError::Setting("--to is missing: say where the image goes".to_owned()))?;
+    let built = LocalBuilder { arguments }.build(&BuildRequest { model: model.transpose()?, target })?;
+    print(&format!("{}\n", built.digest));
     Ok(())
 }
 
+/// Builds in this process, as the flags say.
+struct LocalBuilder<'a> {
+    arguments: &'a BuildArguments,
+}
+
+impl Builder for LocalBuilder<'_> {
+    type Error = CommandError;
+
+    fn build(&self, request: &BuildRequest) -> Result<BuiltImage, CommandError> {
+        let (arguments, model) = (self.arguments, request.model.as_deref().map(Path::new));
+        with_recipe(arguments, model, Some(&request.target), |recipe, subject, installed| {
+            let to = Location::parse(&request.target)?;
+            let name = name(arguments, subject)?;
+            let options = TargetOptions { name: Some(&name), force: arguments.force, known_as: None };
+            let target = target(&to, &options, &arguments.registry)?; // before the work: it may refuse
+            let mut built = build(recipe)?;
+            let referrers = attests(arguments, &to);
+            if referrers {
+                attestation::attach(&mut built, recipe, subject, installed)?;
+            }
+            let progress = progress::of(&arguments.progress);
+            let options = CopyOptions { platform: None, referrers, progress: progress.as_deref() };
+            let copied = copy(&built, &*target, &options)?;
+            if !arguments.progress.quiet {
+                place::tell(&copied);
+            }
+            Ok(BuiltImage { digest: copied.digest.to_string(), sent: copied.sent.1 })
+        })
+    }
+}
+
+/// Whether statements about the image are attached. An archive has no place for them, nor a layout without a tag.
+fn attests(arguments: &BuildArguments, to: &Location) -> bool {
+    !arguments.no_attestations && matches!(to, Location::Registry(_) | Location::Layout(_, Some(_)))
+}
+
+/// Looks at the model and all else that goes into the image.
+fn with_recipe<T>(
+    arguments: &BuildArguments,
+    model: Option<&Path>,
+    to: Option<&str>,
+    then: impl FnOnce(&Recipe<'_>, &Subject, &Installed) -> Result<T, CommandError>,
+) -> Result<T, CommandError> {
+    let subject = Subject::read(arguments, model)?;
+    let base = arguments.base.as_deref().map(Location::parse).transpose()?;
+    let to = to.map(Location::parse).transpose()?;
+    place::one_login(&base.iter().chain(&to).collect::<Vec<_>>(), &arguments.registry)?;
+    let base = base.map(|base| source(&base, &arguments.registry)).transpose()?;
+    let mut recipe = recipe(arguments, &subject, base.as_deref())?;
+    let installed = install(arguments, &subject, &mut recipe)?;
+    then(&recipe, &subject, &installed)
+}
+
 /// Builds the image, shows what it is, and writes nothing.
-fn dry_run(recipe: &Recipe<'_>, arguments: &BuildArguments) -> Result<(), CommandError> {
-    let mut found = inspect(&build(recipe)?, None)?;
+fn dry_run(
+    recipe: &Recipe<'_>,
+    subject: &Subject,
+    installed: &Installed,
+    arguments: &BuildArguments,
+) -> Result<(), CommandError> {
+    let mut built = build(recipe)?;
+    let to = arguments.to.as_deref().map(Location::parse).transpose()?;
+    if to.is_some_and(|to| attests(arguments, &to)) {
+        attestation::attach(&mut built, recipe, subject, installed)?;
+    }
+    let mut found = inspect(&built, None)?;
     found.name = arguments.to.as_deref().map_or("nowhere".to_owned(), |to| format!("{to} (not written)"));
     match arguments.form.output {
         Form::Json => print_json(&found)?,
@@ -68,18 +130,20 @@ fn dry_run(recipe: &Recipe<'_>, arguments: &BuildArguments) -> Result<(), Comman
 }
 
 /// What the image is to serve: a model, or whatever is mounted.
-struct Subject {
-    id: String,
-    version: String,
+pub(super) struct Subject {
+    pub(super) id: String,
+    pub(super) version: String,
     created: Option<String>,
     labels: BTreeMap<String, String>,
     files: Vec<LayerFile>,
+    /// The list of Python packages that it brings.
+    requirements: Option<String>,
 }
 
 impl Subject {
-    fn read(arguments: &BuildArguments) -> Result<Self, CommandError> {
+    fn read(arguments: &BuildArguments, model: Option<&Path>) -> Result<Self, CommandError> {
         let trust = arguments.trust.trust(|name| std::env::var(name).ok())?;
-        match &arguments.model {
+        match model {
             Some(path) => Self::of(path, &trust),
             None => Ok(Self::server_alone()),
         }
@@ -95,6 +159,7 @@ impl Subject {
             created: None,
             labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
             files: vec![models],
+            requirements: None,
         }
     }
 
@@ -116,7 +181,9 @@ impl Subject {
             ("portend.model.library", &model.library),
         ];
         let labels = labels.into_iter().filter(|(_, value)| !value.is_empty());
+        let (mut package, _) = Package::open_trusted(path, trust).map_err(failed)?;
         Ok(Self {
+            requirements: package.requirements().map_err(failed)?,
             files: files(path, &facts.id, &described)?,
             labels: labels.map(|(key, value)| (key.to_owned(), value.clone())).collect(),
             created: Some(facts.created.clone()).filter(|created| !created.is_empty()),
@@ -169,6 +236,7 @@ fn recipe<'a>(
     Ok(Recipe {
         binaries: binaries(arguments)?,
         program: PROGRAM,
+        between: Vec::new(),
         files: subject.files.clone(),
         files_title: if arguments.model.is_some() { "the model" } else { "a place for models" }.to_owned(),
         entrypoint: vec![format!("/{PROGRAM}"), "serve".to_owned()],
@@ -187,6 +255,50 @@ fn recipe<'a>(
             CompressionForm::None => Compression::None,
         },
     })
+}
+
+/// Python packages by processor: their names and versions.
+pub(super) type Installed = BTreeMap<String, BTreeMap<String, String>>;
+
+/// Adds the layers of Python packages that the model brings a list of, and says what is in them.
+fn install(
+    arguments: &BuildArguments,
+    subject: &Subject,
+    recipe: &mut Recipe<'_>,
+) -> Result<Installed, CommandError> {
+    let mut installed = Installed::new();
+    let (python, text) = match (&arguments.python, &subject.requirements) {
+        (Some(python), Some(text)) => (python, text),
+        (Some(_), None) => {
+            let reason = "--python: the model brings no requirements.txt, so there is nothing to install";
+            return Err(CommandError::Setting(reason.to_owned()));
+        }
+        (None, listed) => {
+            if listed.is_some() {
+                place::note("the package's requirements.txt is not installed: --python VERSION does that");
+            }
+            return Ok(installed);
+        }
+    };
+    if !python.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return Err(CommandError::Setting(format!(
+            "--python is '{python}': a version such as 3.12 is needed"
+        )));
+    }
+    let failed = |reason| CommandError::Package(format!("the package's requirements.txt: {reason}"));
+    let requirements = Requirements::parse(text).map_err(failed)?;
+    recipe.labels.insert("portend.dependencies".to_owned(), requirements.identity(python).to_string());
+    recipe
+        .environment
+        .push(("PYTHONPATH".to_owned(), format!("/{}", dependencies::FOLDER.trim_end_matches('/'))));
+    for binary in &recipe.binaries {
+        let architecture = binary.architecture.clone();
+        let made = dependencies::prepare(&requirements, python, &architecture, recipe.compression)?;
+        installed.insert(architecture.clone(), made.packages);
+        let title = format!("packages for Python {python}");
+        recipe.between.push(Between { architecture, title, layer: made.layer });
+    }
+    Ok(installed)
 }
 
 /// The programs that were named; this one when there are none.

@@ -1,6 +1,6 @@
 //! `portend image inspect`: what an image is, as a page for people or as JSON.
 
-use portend_image::{InspectedImage, Inspection, Location, inspect};
+use portend_image::{Descriptor, InspectedImage, Inspection, Location, inspect};
 use serde_json::Value;
 
 use super::arguments::InspectArguments;
@@ -24,7 +24,8 @@ pub(super) fn page(found: &Inspection) -> String {
     let row = |name: &str, value: &str| vec![name.to_owned(), value.to_owned()];
     let head = [row("name", &found.name), row("digest", &found.digest), row("media type", &found.media_type)];
     let images = found.images.iter().map(|one| image(one, one.digest != found.digest));
-    [table::aligned(&head), images.collect::<Vec<_>>().concat()].concat()
+    let referrers = titled("referrers", &referrers(&found.referrers));
+    [table::aligned(&head), referrers, images.collect::<Vec<_>>().concat()].concat()
 }
 
 fn image(image: &InspectedImage, of_several: bool) -> String {
@@ -54,11 +55,22 @@ fn image(image: &InspectedImage, of_several: bool) -> String {
         .iter()
         .map(|layer| vec![format!("  {}", layer.digest), size(layer.size), layer.media_type.clone()]);
     let (labels, layers) = (labels.collect::<Vec<_>>(), layers.collect::<Vec<_>>());
-    let titled = |title: &str, rows: &[Vec<String>]| match rows.len() {
+    let referrers = titled("referrers", &referrers(&image.referrers));
+    let (labels, layers) = (titled("labels", &labels), titled("layers", &layers));
+    format!("\n{}{labels}{layers}{referrers}", table::aligned(&rows))
+}
+
+fn titled(title: &str, rows: &[Vec<String>]) -> String {
+    match rows.len() {
         0 => String::new(),
         many => format!("{title} ({many})\n{}", table::aligned(rows)),
-    };
-    format!("\n{}{}{}", table::aligned(&rows), titled("labels", &labels), titled("layers", &layers))
+    }
+}
+
+/// What is about an image: the digests of its manifests, and what they say they are.
+fn referrers(found: &[Descriptor]) -> Vec<Vec<String>> {
+    let kind = |one: &Descriptor| one.other.get("artifactType").map(plain).unwrap_or_default();
+    found.iter().map(|one| vec![format!("  {}", one.digest), kind(one)]).collect()
 }
 
 /// A value as one line: lists with spaces between, objects as their keys.

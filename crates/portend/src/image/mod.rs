@@ -1,19 +1,23 @@
 //! `portend image`: reads files, flags and environment, has the image crate do the work, prints what became of it.
 
 pub(crate) mod arguments;
+mod attestation;
 mod build;
+mod dependencies;
 mod inspect;
 mod place;
+mod progress;
+mod requirements;
 
 use std::process::ExitCode;
 
-use portend_image::{Location, Platform, Reference, Repository, copy};
+use portend_image::{CopyOptions, Location, Platform, Reference, Repository, copy};
 
 use crate::CommandError;
 use crate::package::{print, table};
 use arguments::{
-    CopyArguments, ImageCommand, NamedArguments, PullArguments, PushArguments, RegistryArguments,
-    SaveArguments,
+    CopyArguments, ImageCommand, NamedArguments, ProgressArguments, PullArguments, PushArguments,
+    RegistryArguments, SaveArguments,
 };
 use place::{TargetOptions, source, target};
 
@@ -33,14 +37,16 @@ pub(crate) fn run(command: &ImageCommand) -> Result<ExitCode, CommandError> {
 }
 
 fn push(arguments: &PushArguments) -> Result<(), CommandError> {
-    let PushArguments { from, name, platform, registry } = arguments;
-    let options = Options { platform: platform.parse()?, name: None, force: false, registry };
+    let PushArguments { from, name, platform, referrers, progress, registry } = arguments;
+    let (platform, referrers) = (platform.parse()?, *referrers);
+    let options = Options { platform, name: None, force: false, referrers, progress, registry };
     transfer(&Location::parse(from)?, &Location::Registry(named(name)?), &options)
 }
 
 fn pull(arguments: &PullArguments) -> Result<(), CommandError> {
-    let PullArguments { name, to, platform, force, registry } = arguments;
-    let options = Options { platform: platform.parse()?, name: None, force: *force, registry };
+    let PullArguments { name, to, platform, referrers, force, progress, registry } = arguments;
+    let (platform, referrers, force) = (platform.parse()?, *referrers, *force);
+    let options = Options { platform, name: None, force, referrers, progress, registry };
     transfer(&Location::Registry(named(name)?), &Location::parse(to)?, &options)
 }
 
@@ -76,20 +82,22 @@ fn delete(arguments: &NamedArguments) -> Result<(), CommandError> {
 }
 
 fn copied(arguments: &CopyArguments) -> Result<(), CommandError> {
-    let CopyArguments { from, to, platform, name, force, registry } = arguments;
-    let options = Options { platform: platform.parse()?, name: name.as_deref(), force: *force, registry };
+    let CopyArguments { from, to, platform, referrers, name, force, progress, registry } = arguments;
+    let (platform, referrers, force) = (platform.parse()?, *referrers, *force);
+    let options = Options { platform, name: name.as_deref(), force, referrers, progress, registry };
     transfer(&Location::parse(from)?, &Location::parse(to)?, &options)
 }
 
 fn save(arguments: &SaveArguments) -> Result<(), CommandError> {
-    let SaveArguments { from, out, platform, name, force, registry } = arguments;
+    let SaveArguments { from, out, platform, name, force, progress, registry } = arguments;
     let to = Location::parse(out)?;
     if !matches!(to, Location::Archive(..)) {
         return Err(CommandError::Setting(format!(
             "--out is '{out}': an archive is needed, such as churn.tar"
         )));
     }
-    let options = Options { platform: platform.parse()?, name: name.as_deref(), force: *force, registry };
+    let (platform, force) = (platform.parse()?, *force);
+    let options = Options { platform, name: name.as_deref(), force, referrers: false, progress, registry };
     transfer(&Location::parse(from)?, &to, &options)
 }
 
@@ -98,6 +106,8 @@ struct Options<'a> {
     platform: Option<Platform>,
     name: Option<&'a str>,
     force: bool,
+    referrers: bool,
+    progress: &'a ProgressArguments,
     registry: &'a RegistryArguments,
 }
 
@@ -107,8 +117,13 @@ fn transfer(from: &Location, to: &Location, options: &Options<'_>) -> Result<(),
     let source = source(from, options.registry)?;
     let wanted = TargetOptions { name: options.name, known_as: source.name(), force: options.force };
     let target = target(to, &wanted, options.registry)?;
-    let copied = copy(&*source, &*target, options.platform.as_ref())?;
-    place::tell(&copied);
+    let progress = progress::of(options.progress);
+    let (platform, referrers) = (options.platform.as_ref(), options.referrers);
+    let what = CopyOptions { platform, referrers, progress: progress.as_deref() };
+    let copied = copy(&*source, &*target, &what)?;
+    if !options.progress.quiet {
+        place::tell(&copied);
+    }
     print(&format!("{}\n", copied.digest));
     Ok(())
 }

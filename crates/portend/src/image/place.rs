@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use portend_image::{
     ArchiveSource, ArchiveTarget, Copied, Credentials, LayoutSource, LayoutTarget, Location, Reference,
@@ -80,8 +80,29 @@ impl RegistryArguments {
         }
         let authorities = self.ca_file.iter().map(|path| small_file(path)).collect::<Result<_, _>>()?;
         let insecure = self.insecure_registry.clone();
-        Ok(RegistryOptions { credentials, insecure, authorities, ..RegistryOptions::default() })
+        if let Some(folder) = self.cert_dir.as_ref().filter(|folder| !folder.is_dir()) {
+            return Err(CommandError::Setting(format!("--cert-dir {}: not a directory", folder.display())));
+        }
+        let (certificates, certificate_folders) = (self.cert_dir.clone(), certificate_folders());
+        let options = RegistryOptions::default();
+        Ok(RegistryOptions {
+            credentials,
+            insecure,
+            authorities,
+            certificates,
+            certificate_folders,
+            ..options
+        })
     }
+}
+
+/// Where podman and Docker keep certificates of registries.
+fn certificate_folders() -> Vec<PathBuf> {
+    let given = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let config = given("XDG_CONFIG_HOME").or_else(|| given("HOME").map(|home| home.join(".config")));
+    let own = config.map(|folder| folder.join("containers/certs.d"));
+    let system = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
+    own.into_iter().chain(system).collect()
 }
 
 /// A file with a secret or certificates.
@@ -92,8 +113,17 @@ fn small_file(path: &Path) -> Result<Vec<u8>, CommandError> {
     Ok(bytes)
 }
 
+/// Says something that is not the result.
+#[expect(clippy::print_stderr, reason = "standard output has the result alone")]
+pub(super) fn note(text: &str) {
+    eprintln!("{text}");
+}
+
 #[expect(clippy::print_stderr, reason = "what was sent is not the result")]
 pub(super) fn tell(copied: &Copied) {
     let (sent, there) = (copied.sent, copied.there);
     eprintln!("blobs: {} sent, {}; {} there, {}", sent.0, size(sent.1), there.0, size(there.1));
+    if copied.referrers > 0 {
+        eprintln!("attached: {}", copied.referrers);
+    }
 }

@@ -80,6 +80,9 @@ pub(crate) struct CreateArguments {
     /// predicts
     #[arg(long, value_name = "FILE", requires = "samples")]
     pub(crate) expected: Option<PathBuf>,
+    /// Python packages to bring, each with its version: `portend image build --python` makes a layer of them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) requirements: Option<PathBuf>,
     /// Where the package is written: a file, or a place in a store such as s3://bucket/models/, under its id where this
     /// ends with a slash. Default: ID.mlpkg in this directory
     #[arg(long, short = 'o', value_name = "PLACE")]

@@ -29,13 +29,14 @@ pub(super) fn run(arguments: &CreateArguments) -> Result<ExitCode, CommandError>
     let model_name = file_name(&arguments.model);
     let text = |path: &Option<PathBuf>| path.as_deref().map(Text::read).transpose();
     let (training, samples) = (text(&arguments.training_data)?, text(&arguments.samples)?);
-    let expected = text(&arguments.expected)?;
+    let (expected, requirements) = (text(&arguments.expected)?, text(&arguments.requirements)?);
     let recipe = Recipe {
         model_name: &model_name,
         model: &model,
         training: training.as_ref().map(Text::source),
         samples: samples.as_ref().map(Text::source),
         expected: expected.as_ref().map(Text::source),
+        requirements: requirements.as_ref().map(Text::source),
         target: arguments.target.clone(),
         task: arguments.task.clone(),
         classes: arguments.classes.as_deref().map(listed).unwrap_or_default(),
@@ -93,10 +94,11 @@ fn send(made: &Created, url: &ArtifactUrl, force: bool) -> Result<ExitCode, Comm
 
 /// Refuses to write over one of the files that were read, by whatever name.
 fn spare_inputs(arguments: &CreateArguments, out: &Path) -> Result<(), CommandError> {
-    let CreateArguments { model, training_data, samples, expected, .. } = arguments;
-    let inputs = [Some(model), training_data.as_ref(), samples.as_ref(), expected.as_ref()];
+    let CreateArguments { model, training_data, samples, expected, requirements, .. } = arguments;
+    let named = [training_data, samples, expected, requirements].map(Option::as_ref);
+    let inputs = [Some(model)].into_iter().chain(named);
     let file = |path: &Path| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
-    match inputs.into_iter().flatten().find(|input| file(out).is_some() && file(input) == file(out)) {
+    match inputs.flatten().find(|input| file(out).is_some() && file(input) == file(out)) {
         Some(input) => Err(CommandError::Package(format!(
             "{} is the input {}: name another file to write",
             out.display(),

@@ -85,7 +85,7 @@ fn command_line_page() -> String {
     let of_images = ["build", "push", "pull", "copy", "save", "inspect", "exists", "tags", "delete"]
         .map(|name| vec!["image", name]);
     let commands = [vec![], vec!["serve"], vec!["package"]].into_iter().chain(of_packages);
-    for command in commands.chain([vec!["image"]]).chain(of_images).chain([vec!["demo"]]) {
+    for command in commands.chain([vec!["image"]]).chain(of_images).chain([vec!["openapi"], vec!["demo"]]) {
         let done = portend().args(&command).arg("--help").env("COLUMNS", "100").output().unwrap();
         assert!(done.status.success());
         let help = String::from_utf8(done.stdout).unwrap();

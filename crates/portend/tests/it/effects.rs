@@ -100,6 +100,7 @@ fn effects() -> Vec<(&'static str, &'static str, &'static str, &'static str, Ask
             },
             json!([401, 200]),
         ),
+        ("docs", "PORTEND_DOCS", "no", ONE, |s| json!(s.get("/openapi.json").status), json!(404)),
         ("read-only", "PORTEND_READ_ONLY", "y", MANY, |s| json!(uploaded(s).0), json!(403)),
         (
             "upload-limit",
@@ -167,9 +168,11 @@ fn effects() -> Vec<(&'static str, &'static str, &'static str, &'static str, Ask
 }
 
 /// Settings whose effect is tested elsewhere: the file, and what stands in it for the setting.
-const ELSEWHERE: [(&str, &str, &str); 31] = [
+const ELSEWHERE: [(&str, &str, &str); 33] = [
     ("path", "effects", "PREDICTION_API_MODEL_REPOSITORY_PATH"),
     ("port", "effects", "PORTEND_PORT"),
+    ("grpc-port", "grpc", "PORTEND_GRPC_PORT"),
+    ("grpc-answer-limit", "grpc_refusals", "PORTEND_GRPC_ANSWER_LIMIT"),
     ("default-model", "v2", "--default-model"),
     ("class-predictions", "contracts", "--class-predictions"),
     ("sagemaker", "contracts", "SAGEMAKER_BIND_TO_PORT"),

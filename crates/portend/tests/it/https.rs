@@ -483,12 +483,15 @@ fn sessions_are_resumed() {
 }
 
 #[test]
-fn alpn_chooses_http_1_and_refuses_what_is_not_spoken() {
+fn alpn_chooses_http_2_where_it_can_and_refuses_what_is_not_spoken() {
     let Some(folder) = authority() else { return };
     let server = folder.serve_with("p256", &[]);
-    for (offered, expected) in
-        [("h2,http/1.1", "ALPN protocol: http/1.1"), ("http/1.0", "ALPN protocol: http/1.0"), ("h2", "alert")]
-    {
+    for (offered, expected) in [
+        ("h2,http/1.1", "ALPN protocol: h2"),
+        ("http/1.1", "ALPN protocol: http/1.1"),
+        ("http/1.0", "ALPN protocol: http/1.0"),
+        ("h3", "alert"),
+    ] {
         let (_, printed) = folder.handshake(&server, &format!("-alpn {offered}"));
         assert!(printed.contains(expected), "{offered}: {printed}");
     }

@@ -260,26 +260,50 @@ fn metrics_ask_for_the_token_like_predictions() {
 #[test]
 fn dashboards_of_other_servers_find_their_names() {
     let folder = stumps(&[("a/m.txt", 1.0)]);
-    let check = |names: &str, expected: [bool; 2]| {
+    let check = |names: &str, expected: [bool; 3]| {
         let mut command = serve_with(folder.path(), &[]);
         command.args(["--compatible-metrics", names]);
         let server = RunningServer::start(command);
         assert_eq!(predict(&server, "a"), Ok(1.0));
         assert_eq!(post(&server, "/deployments/a/predictions", CSV, "x\nno\n").status, 422);
+        for reward in [-1.5, 0.0] {
+            give_feedback(&server, reward);
+        }
         let all = scraped(&server);
+        let feedback = [("", 2.0), ("_reward", -1.5)].map(|(name, value)| {
+            (
+                format!(
+                    "seldon_api_model_feedback{name}_total{{deployment_name=\"a\",model_name=\"a\",model_image=\"a\",\
+                     model_version=\"1\",predictor_name=\"default\",predictor_version=\"1\",\
+                     seldon_deployment_name=\"a\",image_name=\"a\",image_version=\"1\",method=\"feedback\"}}"
+                ),
+                value,
+            )
+        });
+        for (name, value) in &feedback {
+            assert_eq!(all.get(name), (expected[0] || expected[1]).then_some(value), "{name}");
+        }
         let labels = "deployment_name=\"a\",predictor_name=\"default\",predictor_version=\"1\",\
                       service=\"predictions\",method=\"post\",code=\"422\"";
         let seldon = [
             format!("seldon_api_executor_server_requests_seconds_bucket{{{labels},le=\"0.005\"}}"),
             format!("seldon_api_executor_server_requests_seconds_summary_count{{{labels}}}"),
             format!(
-                "seldon_api_executor_client_requests_seconds_count{{{labels},model_name=\"a\",model_image=\"\",\
+                "seldon_api_executor_client_requests_seconds_count{{{labels},model_name=\"a\",model_image=\"a\",\
                  model_version=\"1\"}}"
             ),
         ];
+        let engine = ["server", "client"].map(|side| {
+            let model =
+                if side == "client" { ",model_name=\"a\",model_image=\"a\",model_version=\"1\"" } else { "" };
+            let labels = labels.replace("code=", "status=");
+            format!("seldon_api_engine_{side}_requests_duration_seconds_count{{{labels}{model}}}")
+        });
         let triton = ["success", "failure"]
             .map(|end| format!("nv_inference_request_{end}{{model=\"a\",version=\"1\"}}"));
-        for (names, expected) in [(&seldon[1..], expected[0]), (&triton[..], expected[1])] {
+        for (names, expected) in
+            [(&seldon[1..], expected[0]), (&engine[..], expected[1]), (&triton[..], expected[2])]
+        {
             for name in names {
                 assert_eq!(all.get(name), expected.then_some(&1.0), "{name}");
             }
@@ -287,10 +311,19 @@ fn dashboards_of_other_servers_find_their_names() {
         assert_eq!(all.contains_key(&seldon[0]), expected[0]);
         server.stop();
     };
-    check("off", [false, false]);
-    check("seldon", [true, false]);
-    check("triton", [false, true]);
-    check("all", [true, true]);
+    check("off", [false, false, false]);
+    check("seldon", [true, false, false]);
+    check("seldon-engine", [false, true, false]);
+    check("triton", [false, false, true]);
+    check("all", [true, true, true]);
+}
+
+fn give_feedback(server: &RunningServer, reward: f64) {
+    let body = format!("{{\"reward\":{reward}}}");
+    assert_eq!(
+        post(server, "/model/a/send-feedback", &["Content-Type: application/json"], &body).status,
+        200
+    );
 }
 
 /// Name, type and labels of each family that a server tells.
@@ -324,6 +357,7 @@ fn the_page_of_the_reference_has_every_metric() {
         .arg(folder.path());
     let server = RunningServer::start(command);
     assert_eq!(predict(&server, "a"), Ok(1.0));
+    give_feedback(&server, 0.5);
     let told = told(server.get("/metrics").text());
     server.stop();
     let page = fs::read_to_string(repository("docs/reference/metrics.md")).unwrap();

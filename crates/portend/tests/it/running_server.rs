@@ -33,6 +33,7 @@ pub(crate) fn portend() -> Command {
         command.env_remove(name);
     });
     command.env("PORTEND_ENVIRONMENT_FILE", "/dev/null");
+    command.env("PORTEND_GRPC_PORT", "0"); // many servers run at once, and one of them would have it
     command.stdin(Stdio::null());
     command
 }

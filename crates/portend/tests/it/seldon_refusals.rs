@@ -167,7 +167,7 @@ fn bad_arrays() -> Vec<Case> {
         ),
         data(
             r#"{"tftensor":{"dtype":1,"tensorShape":{"dim":[{"size":"2"}]},"tensorContent":"AAAA"}}"#,
-            "data.tftensor: tensorContent has 3 bytes, its shape needs 8",
+            "data.tftensor: its values have 3 bytes, its shape needs 8",
         ),
         data(
             r#"{"tftensor":{"dtype":1,"tensorShape":{"dim":[{"size":1},{"size":11}]},"doubleVal":[1]}}"#,

@@ -17,18 +17,32 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::admission::Gauges;
-use crate::error::ServerError;
+use crate::error::{Cause, ServerError};
 use crate::http::App;
-use crate::protocol;
+use crate::protocol::{self, Route, get};
 use crate::repository::Deployment;
 use models::Seen;
+use serde_json::json;
 use text::{Kind, Text};
 
 /// The one label of exemplars.
 const REQUEST_ID: &str = "request_id";
 
+/// The routes of figures.
+pub(crate) fn routes() -> Vec<Route> {
+    let told = || {
+        get(metrics, "Figures about the server and its models")
+            .gives(200, "The classic text format, or OpenMetrics 1.0 if that is asked for", |_| {
+                let text = json!({ "schema": { "type": "string" } });
+                json!({ "text/plain": text, "application/openmetrics-text": text })
+            })
+            .may(&[Cause::Defect])
+    };
+    vec![Route::root("/metrics", told()), Route::root("/prometheus", told())]
+}
+
 /// All figures, in the form that is asked for.
-pub(crate) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let open = asks_for_open_metrics(&headers);
     let deployments = app.repository.deployments(None).await;
     // counts files and may write megabytes

@@ -15,6 +15,8 @@ pub(super) enum Kind {
     Histogram,
     /// A count and a sum; quantiles cannot be added up and are left out.
     Summary,
+    /// A number of which nobody says more.
+    Unknown,
 }
 
 impl Kind {
@@ -24,6 +26,7 @@ impl Kind {
             Self::Gauge => "gauge",
             Self::Histogram => "histogram",
             Self::Summary => "summary",
+            Self::Unknown => "untyped",
         }
     }
 }
@@ -49,10 +52,10 @@ impl Text {
     /// Begins a family.
     pub(super) fn family(&mut self, kind: Kind, name: &'static str, help: &str) {
         self.family = name;
-        // OpenMetrics calls a counter by its name without the ending that it must have
-        let (name, kind) = match name.strip_suffix("_total") {
-            Some(name) if self.open => (name, kind.name()),
-            None if self.open && kind == Kind::Counter => (name, "unknown"),
+        let (name, kind) = match (kind, name.strip_suffix("_total")) {
+            // OpenMetrics calls a counter by its name without the ending that it must have
+            (Kind::Counter, Some(name)) if self.open => (name, kind.name()),
+            (Kind::Counter, None) | (Kind::Unknown, _) if self.open => (name, "unknown"),
             _ => (name, kind.name()),
         };
         _ = writeln!(self.out, "# HELP {name} {help}\n# TYPE {name} {kind}");
@@ -165,6 +168,8 @@ mod tests {
         text.count(&[("model", "a\"\\\n")], 3);
         text.family(Kind::Counter, "b_count", "Not as it should be called.");
         text.count(&[], 1);
+        text.family(Kind::Unknown, "d_total", "No counter.");
+        text.number(&[], -0.5);
         text.family(Kind::Histogram, "c_seconds", "Times.");
         let exemplar =
             Exemplar { request_id: "42".to_owned(), took: Duration::from_millis(2), at: UNIX_EPOCH };
@@ -177,6 +182,7 @@ mod tests {
     fn each_format_has_its_own_heads_exemplars_and_end() {
         let classic = "# HELP a_total All a.\n# TYPE a_total counter\na_total{model=\"a\\\"\\\\\\n\"} 3\n\
                        # HELP b_count Not as it should be called.\n# TYPE b_count counter\nb_count 1\n\
+                       # HELP d_total No counter.\n# TYPE d_total untyped\nd_total -0.5\n\
                        # HELP c_seconds Times.\n# TYPE c_seconds histogram\n\
                        c_seconds_bucket{code=\"200\",le=\"1.0\"} 1\nc_seconds_bucket{code=\"200\",le=\"+Inf\"} 3\n\
                        c_seconds_sum{code=\"200\"} 2.5\nc_seconds_count{code=\"200\"} 3\n";
@@ -185,6 +191,7 @@ mod tests {
             .replace("HELP a_total", "HELP a")
             .replace("TYPE a_total", "TYPE a")
             .replace("b_count counter", "b_count unknown")
+            .replace("untyped", "unknown")
             .replace("seconds histogram\n", "seconds histogram\n# UNIT c_seconds seconds\n")
             .replace("\"1.0\"} 1\n", "\"1.0\"} 1 # {request_id=\"42\"} 0.002 0.000\n");
         assert_eq!(written(true), format!("{open}# EOF\n"));

@@ -5,21 +5,58 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::routing::post;
 use portend_model::Model;
 
-use super::rows::{Answered, Around, Asked, Contract, Object, RowsAnswer, Table, answered};
-use super::{PathId, Protocol, Route, error_key};
+use super::rows::{
+    Answered, Around, Asked, Contract, Object, ROWS_CAUSES, RowsAnswer, Table, answered, columns_schema,
+    parameters_schema, rows_schema,
+};
+use super::{PathId, Protocol, Route, error_key, error_key_schema, no_schemas, post};
 use crate::config::ClassPredictions;
 use crate::error::ServerError;
 use crate::http::App;
+use crate::openapi::Subject;
+use crate::openapi::schema::{array, json_of, reference, texts};
+use serde_json::{Value, json};
 
 /// The contract.
-pub(super) const PROTOCOL: Protocol =
-    Protocol { name: "azure", routes, paths: &["/score"], error_form: error_key };
+pub(super) const PROTOCOL: Protocol = Protocol {
+    name: "azure",
+    title: "Azure ML",
+    routes,
+    paths: &["/score"],
+    error_form: error_key,
+    error_schema: error_key_schema,
+    schemas: no_schemas,
+};
 
 fn routes() -> Vec<Route> {
-    vec![Route::model("/score", post(score))]
+    let score = post(score, "Predictions for rows")
+        .described("Rows are sent as `input_data`, as MLflow's models have it there, or as `data`.")
+        .takes(body)
+        .gives(200, "One value for each row", |_| json_of(&array(&reference("PlainPrediction"))))
+        .may(ROWS_CAUSES);
+    vec![Route::model("/score", score)]
+}
+
+fn body(subject: &Subject<'_>) -> Value {
+    let split = json!({
+        "type": "object",
+        "properties": { "columns": texts(), "index": {}, "data": rows_schema() },
+        "required": ["data"],
+    });
+    let columns = columns_schema();
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "input_data": { "anyOf": [split, rows_schema(), columns] },
+            "data": rows_schema(),
+            "params": parameters_schema(),
+        },
+        "oneOf": [{ "required": ["input_data"] }, { "required": ["data"] }],
+    });
+    let example = |subject: &Subject<'_>| json!({ "input_data": { "columns": subject.columns(), "index": [0], "data": [subject.row()] } });
+    json!({ "application/json": subject.content(&schema, example) })
 }
 
 async fn score(State(app): State<Arc<App>>, PathId(id): PathId, request: Request) -> Response {

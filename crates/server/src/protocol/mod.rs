@@ -3,9 +3,12 @@
 //! share: where their routes stand, how they find their model, and whose error form an answer takes.
 
 mod azure;
+pub(crate) mod grpc;
 mod mlflow;
 mod odahu;
 pub(crate) mod pps;
+mod python_json;
+mod route;
 mod rows;
 mod seldon;
 mod tensor;
@@ -13,7 +16,6 @@ mod v1;
 pub(crate) mod v2;
 pub(crate) mod vertex;
 
-use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -23,29 +25,59 @@ use axum::extract::{FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
-use axum::routing::MethodRouter;
 use http_body::{Frame, SizeHint};
 use portend_core::shortened;
+use serde_json::{Value, json};
 
 use crate::admission::Room;
 use crate::error::ServerError;
 use crate::http::{self, App};
+use crate::openapi::Subject;
 use crate::repository::Ready;
 use crate::score::Answer;
+use crate::{metrics, openapi};
+pub(crate) use pps::write_cell;
+pub(crate) use route::{Operation, Route, Tell, delete, get, post};
+pub(crate) use rows::label_value;
+pub(crate) use v2::version;
 
 /// A protocol, as the server needs to know it.
 pub(crate) struct Protocol {
     /// What it is called in metrics.
     name: &'static str,
+    /// What it is called in documents.
+    title: &'static str,
     /// Its routes.
     routes: fn() -> Vec<Route>,
     /// What the paths begin with whose errors are told in its form, those of routes that do not exist included.
     paths: &'static [&'static str],
     /// Its form of an error.
     error_form: fn(&ServerError) -> Response,
+    /// The schema of that form.
+    error_schema: fn() -> Value,
+    /// The schemas by name that descriptions of its routes refer to.
+    schemas: fn(&Subject<'_>) -> Value,
 }
 
 impl Protocol {
+    /// One of calls of gRPC, which server reflection describes.
+    const fn of_calls(
+        name: &'static str,
+        routes: fn() -> Vec<Route>,
+        paths: &'static [&'static str],
+    ) -> Self {
+        let error_form = grpc::status::error_form;
+        Self {
+            name,
+            title: name,
+            routes,
+            paths,
+            error_form,
+            error_schema: Value::default,
+            schemas: no_schemas,
+        }
+    }
+
     /// An error in its form.
     pub(crate) fn error_response(&self, error: &ServerError) -> Response {
         let mut response = (self.error_form)(error);
@@ -57,7 +89,7 @@ impl Protocol {
 }
 
 /// All of them. The first one's form of an error is taken where no path says which.
-const PROTOCOLS: [Protocol; 8] = [
+const PROTOCOLS: [Protocol; 11] = [
     pps::PROTOCOL,
     v2::PROTOCOL,
     seldon::PROTOCOL,
@@ -66,6 +98,9 @@ const PROTOCOLS: [Protocol; 8] = [
     odahu::PROTOCOL,
     vertex::PROTOCOL,
     azure::PROTOCOL,
+    v2::grpc::PROTOCOL,
+    seldon::grpc::PROTOCOL,
+    grpc::PROTOCOL,
 ];
 
 /// How many there are.
@@ -76,55 +111,46 @@ pub(crate) fn name(place: usize) -> &'static str {
     PROTOCOLS[place].name
 }
 
-/// A route of a protocol.
-pub(crate) struct Route {
-    place: Place,
-    path: Cow<'static, str>,
-    methods: MethodRouter<Arc<App>>,
+/// The title of one of them.
+pub(crate) fn title(place: usize) -> &'static str {
+    PROTOCOLS[place].title
 }
 
-/// Where a route stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Root,
-    Model,
-    Health,
-    RootHealth,
+/// The schemas that one of them refers to.
+pub(crate) fn schemas(place: usize, subject: &Subject<'_>) -> Value {
+    (PROTOCOLS[place].schemas)(subject)
 }
 
-impl Route {
-    /// Under the root only.
-    pub(crate) fn root(path: impl Into<Cow<'static, str>>, methods: MethodRouter<Arc<App>>) -> Self {
-        Self { place: Place::Root, path: path.into(), methods }
-    }
+/// The schema of the form that one of them gives errors.
+pub(crate) fn error_schema(place: usize) -> Value {
+    (PROTOCOLS[place].error_schema)()
+}
 
-    /// About one model: under the root, and under each of the prefixes that name a model.
-    pub(crate) fn model(path: impl Into<Cow<'static, str>>, methods: MethodRouter<Arc<App>>) -> Self {
-        Self { place: Place::Model, path: path.into(), methods }
-    }
-
-    /// The same without a token, for those who watch the process.
-    pub(crate) fn health(path: impl Into<Cow<'static, str>>, methods: MethodRouter<Arc<App>>) -> Self {
-        Self { place: Place::Health, path: path.into(), methods }
-    }
-
-    /// Without a token, under the root only.
-    pub(crate) fn root_health(path: impl Into<Cow<'static, str>>, methods: MethodRouter<Arc<App>>) -> Self {
-        Self { place: Place::RootHealth, path: path.into(), methods }
-    }
+/// An error in the form of one of them.
+pub(crate) fn told_by(place: usize, error: &ServerError) -> Response {
+    PROTOCOLS[place].error_response(error)
 }
 
 /// Prefixes that name the model for whatever follows.
-const PREFIXES: [&str; 5] =
+pub(crate) const PREFIXES: [&str; 5] =
     ["/model/{id}", "/deployment/{id}", "/deployments/{id}", "/seldon/{id}", "/seldon/{namespace}/{id}"];
 
-/// The routes of all protocols: those that ask for the token where one is set, and those of health.
-pub(crate) fn routes() -> (Router<Arc<App>>, Router<Arc<App>>) {
+/// All routes, each with the place of its protocol; None for those of the server itself.
+pub(crate) fn all_routes() -> Vec<(Option<usize>, Route)> {
+    let of_protocols = PROTOCOLS.iter().enumerate();
+    let of_protocols = of_protocols
+        .flat_map(|(place, protocol)| (protocol.routes)().into_iter().map(move |route| (Some(place), route)));
+    let own = [http::own_routes(), metrics::routes(), openapi::routes()];
+    of_protocols.chain(own.into_iter().flatten().map(|route| (None, route))).collect()
+}
+
+/// These routes on their paths: those that ask for the token where one is set, and the others.
+pub(crate) fn routes(wanted: impl Fn(&Route) -> bool) -> (Router<Arc<App>>, Router<Arc<App>>) {
     let (mut guarded, mut open) = (Router::new(), Router::new());
-    for Route { place, path, methods } in PROTOCOLS.iter().flat_map(|protocol| (protocol.routes)()) {
-        let prefixes: &[&str] = if matches!(place, Place::Model | Place::Health) { &PREFIXES } else { &[] };
-        let is_open = matches!(place, Place::Health | Place::RootHealth);
-        let router = if is_open { &mut open } else { &mut guarded };
+    for (_, route) in all_routes().into_iter().filter(|(_, route)| wanted(route)) {
+        let prefixes: &[&str] = if route.is_about_a_model() { &PREFIXES } else { &[] };
+        let router = if route.is_guarded() { &mut guarded } else { &mut open };
+        let (path, methods) = (route.path.clone(), route.methods());
         for prefix in std::iter::once(&"").chain(prefixes) {
             *router = std::mem::take(router).route(&format!("{prefix}{path}"), methods.clone());
         }
@@ -202,16 +228,40 @@ fn error_key(error: &ServerError) -> Response {
         StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
         status => status,
     };
-    http::json(status, serde_json::json!({ "error": error.to_string() }).to_string())
+    http::json(status, json!({ "error": error.to_string() }).to_string())
+}
+
+fn error_key_schema() -> Value {
+    openapi::schema::object(&json!({ "error": { "type": "string" } }))
+}
+
+/// For protocols whose descriptions need no schemas of their own.
+fn no_schemas(_: &Subject<'_>) -> Value {
+    json!({})
 }
 
 /// The answer to a path that has no route.
 pub(crate) async fn unknown_route(request: Request) -> Response {
+    if grpc::is_call(request.headers()) {
+        let path = shortened(request.uri().path()).into_owned();
+        let error =
+            ServerError::Unimplemented(format!("there is no call {path}: server reflection lists all"));
+        return grpc::status::error_form(&error);
+    }
     let error = ServerError::NotFound(
         "there is no such route; predictions are at POST /predictions and POST /deployments/{id}/predictions"
             .to_owned(),
     );
     error_response(request.uri().path(), &error)
+}
+
+/// The answer to what comes to the port for gRPC alone and is something else.
+pub(crate) async fn only_grpc(request: Request) -> Response {
+    if grpc::is_call(request.headers()) {
+        return unknown_route(request).await;
+    }
+    let error = "this port speaks gRPC alone: the other protocols are on the server's main port";
+    error_response("", &ServerError::NotFound(error.to_owned()))
 }
 
 /// The answer to a method that a route does not have.

@@ -5,26 +5,55 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{get, post};
 use portend_model::Model;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::rows::{Answered, Around, Asked, Contract, Object, RowsAnswer, Table, answered};
-use super::{PathId, Protocol, Route, error_key};
+use super::rows::{
+    Answered, Around, Asked, Contract, Object, ROWS_CAUSES, RowsAnswer, Table, answered, parameters_schema,
+    predictions, rows_schema,
+};
+use super::{PathId, Protocol, Route, error_key, error_key_schema, get, no_schemas, post};
 use crate::config::{ClassPredictions, VertexRoutes};
 use crate::error::ServerError;
 use crate::http::{self, App};
+use crate::openapi::Subject;
+use crate::openapi::schema::json_of;
 
 /// The contract.
-pub(super) const PROTOCOL: Protocol =
-    Protocol { name: "vertex", routes, paths: &["/vertex"], error_form: error_key };
+pub(super) const PROTOCOL: Protocol = Protocol {
+    name: "vertex",
+    title: "Vertex AI",
+    routes,
+    paths: &["/vertex"],
+    error_form: error_key,
+    error_schema: error_key_schema,
+    schemas: no_schemas,
+};
 
 /// Where its routes stand; those that the operator names lead to them.
 const PREDICT: &str = "/vertex/predict";
 const HEALTH: &str = "/vertex/health";
 
 fn routes() -> Vec<Route> {
-    vec![Route::model(PREDICT, post(predict)), Route::root_health(HEALTH, get(health))]
+    let predict = post(predict, "Predictions for instances")
+        .described("`AIP_PREDICT_ROUTE` names a further path for it.")
+        .takes(instances)
+        .gives(200, "One value for each instance", |_| predictions("predictions"))
+        .may(ROWS_CAUSES);
+    let health = get(health, "Models can be asked for predictions")
+        .described("`AIP_HEALTH_ROUTE` names a further path for it.")
+        .gives(200, "Yes", |_| json_of(&json!({ "type": "object" })))
+        .gives(503, "No", |_| json_of(&error_key_schema()));
+    vec![Route::model(PREDICT, predict), Route::root_health(HEALTH, health)]
+}
+
+fn instances(subject: &Subject<'_>) -> Value {
+    let schema = json!({
+        "type": "object",
+        "properties": { "instances": rows_schema(), "parameters": parameters_schema() },
+        "required": ["instances"],
+    });
+    json!({ "application/json": subject.content(&schema, |subject| json!({ "instances": [subject.record()] })) })
 }
 
 /// The route that a path leads to which the operator named.

@@ -569,11 +569,14 @@ impl Repository {
     }
 }
 
-/// A single model is called as its file is, without the extension.
 fn single_id(path: &Path, seen: &Seen) -> Option<ModelId> {
-    let path = seen.package.as_ref().map_or(path, |found| &found.path);
+    ModelId::parse(&model_name(seen.package.as_ref().map_or(path, |found| &found.path))).ok()
+}
+
+/// What a model is called that is served alone: as its file is, without the extension, or `model` where that is no id.
+pub fn model_name(path: &Path) -> String {
     let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-    ModelId::parse(&stem).or_else(|_| ModelId::parse("model")).ok()
+    ModelId::parse(&stem).map_or_else(|_| "model".to_owned(), |id| id.to_string())
 }
 
 /// Bytes for people.

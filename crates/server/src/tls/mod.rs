@@ -20,6 +20,7 @@ use tokio_rustls::rustls::{self, ServerConfig};
 pub(crate) use renewal::Tls;
 
 use crate::config::TlsConfig;
+use crate::opening::ALPN_HTTP2;
 
 /// The settings by the names that operators know them by.
 const CERTIFICATE: &str = "PREDICTION_API_TLS_CERTIFICATE";
@@ -28,7 +29,7 @@ const KEY_PASSWORD: &str = "PREDICTION_API_TLS_CERTIFICATE_KEY_PASSWORD";
 const CIPHERS: &str = "PREDICTION_API_TLS_CIPHERS";
 
 /// What ALPN offers: what the server speaks. Some clients that want HTTP/1.0 offer nothing else.
-const SPOKEN: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
+const SPOKEN: [&[u8]; 3] = [ALPN_HTTP2, b"http/1.1", b"http/1.0"];
 
 /// Why HTTPS cannot be served as it was asked for.
 #[derive(Debug, thiserror::Error)]

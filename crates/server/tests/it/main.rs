@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // a test may fail loudly
 
+mod grpc_generated;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;

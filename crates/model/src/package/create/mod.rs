@@ -19,7 +19,7 @@ use self::table::{Column, Table};
 use self::training::{spread, write_csv};
 use super::manifest::{ModelEntry, value};
 use super::write::{PackageFiles, add_checksums};
-use super::{MANIFEST, Manifest, describe};
+use super::{MANIFEST, Manifest, REQUIREMENTS, describe};
 use crate::error::LoadError;
 use crate::model::{Model, bare_target};
 use crate::runtime::{self, Iterations, Kind, Output, Prepared};
@@ -52,6 +52,8 @@ pub struct Recipe<'a> {
     pub samples: Option<Source<'a>>,
     /// What the training library predicts for them, as `samples/output.json` has it.
     pub expected: Option<Source<'a>>,
+    /// A list of Python packages to bring.
+    pub requirements: Option<Source<'a>>,
     /// The target's name.
     pub target: Option<String>,
     /// The kind of prediction, in the manifest's word.
@@ -130,6 +132,10 @@ pub fn create(recipe: &Recipe<'_>) -> Result<Created, CreateError> {
         let kept = table.rows.min(BACKGROUND_ROWS);
         work.found("baseline", format!("of {} rows", table.rows), training.name);
         work.found("background", format!("{kept} rows, evenly spread"), training.name);
+    }
+    if let Some(requirements) = recipe.requirements {
+        files.insert(REQUIREMENTS.to_owned(), requirements.text.as_bytes().to_vec());
+        work.found("requirements", "as they are".to_owned(), requirements.name);
     }
     add_checksums(&mut files).map_err(|e| CreateError::Rejected(e.to_string()))?;
     Ok(Created { id: manifest.id, files, findings: work.findings })

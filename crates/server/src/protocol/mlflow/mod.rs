@@ -1,6 +1,7 @@
 //! The scoring server of MLflow, and with it the contract of SageMaker's containers, whose requests come by the same
 //! path: `/invocations` in all its forms, health and version.
 
+mod described;
 mod request;
 mod sagemaker;
 
@@ -9,13 +10,12 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use portend_core::shortened_to;
 use portend_model::DataError;
 use serde_json::json;
 
 use super::rows::answered;
-use super::{PathId, Protocol, Route};
+use super::{PathId, Protocol, Route, get, no_schemas, post};
 use crate::error::ServerError;
 use crate::http::{self, App};
 use request::Invocation;
@@ -23,9 +23,12 @@ use request::Invocation;
 /// The scoring server.
 pub(super) const PROTOCOL: Protocol = Protocol {
     name: "mlflow",
+    title: "MLflow and SageMaker",
     routes,
     paths: &["/invocations", "/health", "/version", "/models"],
     error_form: error,
+    error_schema: described::error,
+    schemas: no_schemas,
 };
 
 /// The release of MLflow whose protocol this is: clients compare it with their own.
@@ -36,9 +39,12 @@ const CUSTOM_ATTRIBUTES: HeaderName = HeaderName::from_static("x-amzn-sagemaker-
 
 fn routes() -> Vec<Route> {
     let mut routes = vec![
-        Route::model("/invocations", post(invocations)),
-        Route::root_health("/health", get(health)),
-        Route::root_health("/version", get(version)),
+        Route::model("/invocations", described::invocations(post(invocations, "Predictions for rows"))),
+        Route::root_health("/health", described::health(get(health, "Models can be asked for predictions"))),
+        Route::root_health(
+            "/version",
+            described::version(get(version, "The release of MLflow whose protocol this is")),
+        ),
     ];
     routes.extend(sagemaker::routes());
     routes

@@ -6,23 +6,34 @@ use std::sync::Arc;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{get, post};
 use portend_core::shortened;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{PROTOCOL, invoked};
+use super::{PROTOCOL, described, invoked};
 use crate::body::gather;
 use crate::error::ServerError;
 use crate::http::{self, App};
-use crate::protocol::Route;
+use crate::protocol::{Route, delete, get, post};
 use crate::repository::Deployment;
 
 pub(super) fn routes() -> [Route; 3] {
     [
-        Route::root("/models", get(models).post(load)),
-        Route::root("/models/{name}", get(model).delete(unload)),
-        Route::root("/models/{name}/invoke", post(invoke)),
+        Route::root(
+            "/models",
+            [
+                described::models(get(models, "The models that are in memory")),
+                described::load(post(load, "Loads a model of the repository")),
+            ],
+        ),
+        Route::root(
+            "/models/{name}",
+            [
+                described::model(get(model, "A model that is in memory")),
+                described::unload(delete(unload, "Unloads a model")),
+            ],
+        ),
+        Route::root("/models/{name}/invoke", described::invocations(post(invoke, "Predictions for rows"))),
     ]
 }
 

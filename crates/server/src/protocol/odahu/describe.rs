@@ -1,33 +1,52 @@
-//! What is told of a model: a Swagger 2.0 document with its columns and an example that can be sent.
+//! What is told of a model: body and answer of a request for predictions, and both in a Swagger 2.0 document with the
+//! model's columns and an example that can be sent.
 
-use portend_core::{Dtype, Feature, Label};
-use portend_model::Model;
 use serde_json::{Value, json};
 
-use crate::protocol::rows::label_value;
-use crate::protocol::v2::version;
+use crate::openapi::Subject;
+use crate::openapi::schema::{array, object, reference, texts};
 
-/// The document of a model.
-pub(super) fn document(name: &str, model: &Model) -> Value {
-    let columns: Vec<&str> = model.features.iter().map(|feature| feature.name.as_str()).collect();
-    let row: Vec<Value> = model.features.iter().map(example).collect();
-    let parameters = json!({
+/// A request's body by its media types.
+pub(super) fn body(subject: &Subject<'_>) -> Value {
+    let schema = json!({
         "type": "object",
-        "properties": {
-            "columns": { "type": "array", "items": { "type": "string" }, "example": columns },
-            "data": {
-                "type": "array",
-                "items": { "type": "array", "items": { "type": "number" } },
-                "example": [row],
-            },
-        },
+        "properties": { "columns": texts(), "data": array(&reference("Row")) },
         "required": ["data"],
     });
+    json!({ "application/json": subject.content(&schema, example) })
+}
+
+fn example(subject: &Subject<'_>) -> Value {
+    json!({ "columns": subject.columns(), "data": [subject.row()] })
+}
+
+/// The schema of an answer.
+pub(super) fn answer(_: &Subject<'_>) -> Value {
+    object(&json!({ "prediction": array(&reference("PlainPrediction")), "columns": texts() }))
+}
+
+/// The document, whose form is that of the original: of values it says that they are numbers, whatever they are.
+pub(super) fn document(subject: &Subject<'_>, version: &str) -> Value {
+    let example = example(subject);
+    let numbers = json!({ "type": "array", "items": { "type": "array", "items": { "type": "number" } } });
+    let parameters = json!({
+        "type": "object",
+        "properties": { "columns": with_example(texts(), &example["columns"]), "data": with_example(numbers, &example["data"]) },
+        "required": ["data"],
+    });
+    let answer = json!({
+        "type": "object",
+        "properties": {
+            "prediction": array(&json!({})),
+            "columns": with_example(texts(), &json!([subject.target.name])),
+        },
+    });
+    let info = json!({ "type": "object" });
     json!({
         "swagger": "2.0",
         "info": {
-            "title": name,
-            "version": version(model),
+            "title": subject.name,
+            "version": version,
             "description": "This is a EDI server.",
             "termsOfService": "",
             "contact": { "email": "" },
@@ -37,12 +56,17 @@ pub(super) fn document(name: &str, model: &Model) -> Value {
         "host": "",
         "basePath": "",
         "paths": {
-            "/api/model/info": { "get": operation("Info", "What the model is", None, &json!({ "type": "object" })) },
+            "/api/model/info": { "get": operation("Info", "What the model is", None, &info) },
             "/api/model/invoke": {
-                "post": operation("Invoke", "Predictions of rows", Some(&parameters), &response(&model.target.name)),
+                "post": operation("Invoke", "Predictions of rows", Some(&parameters), &answer),
             },
         },
     })
+}
+
+fn with_example(mut schema: Value, example: &Value) -> Value {
+    schema["example"] = example.clone();
+    schema
 }
 
 fn operation(id: &str, summary: &str, body: Option<&Value>, response: &Value) -> Value {
@@ -57,23 +81,4 @@ fn operation(id: &str, summary: &str, body: Option<&Value>, response: &Value) ->
         "parameters": body.into_iter().collect::<Vec<_>>(),
         "responses": { "200": { "description": summary, "schema": response } },
     })
-}
-
-fn response(target: &str) -> Value {
-    json!({
-        "type": "object",
-        "properties": {
-            "prediction": { "type": "array", "items": {} },
-            "columns": { "type": "array", "items": { "type": "string" }, "example": [target] },
-        },
-    })
-}
-
-/// A value that the model reads.
-fn example(feature: &Feature) -> Value {
-    match (feature.levels.first(), feature.dtype) {
-        (Some(level), _) => label_value(level),
-        (None, Dtype::Bool) => label_value(&Label::Bool(false)),
-        (None, _) => json!(0),
-    }
 }

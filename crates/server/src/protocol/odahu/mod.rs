@@ -8,29 +8,46 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
-use axum::routing::{get, post};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::rows::answered;
-use super::v2::version;
-use super::{PathId, Protocol, Route};
-use crate::error::ServerError;
+use super::rows::{ROWS_CAUSES, answered};
+use super::{PathId, Protocol, Route, get, no_schemas, post, version};
+use crate::error::{Cause, ServerError};
 use crate::http::{self, App};
+use crate::openapi::Subject;
+use crate::openapi::schema::{json_of, object};
 use crate::repository::Ready;
 use request::Matrix;
 
 /// The model server.
-pub(super) const PROTOCOL: Protocol =
-    Protocol { name: "odahu", routes, paths: &["/api/model", "/healthcheck"], error_form: message };
+pub(super) const PROTOCOL: Protocol = Protocol {
+    name: "odahu",
+    title: "ODAHU",
+    routes,
+    paths: &["/api/model", "/healthcheck"],
+    error_form: message,
+    error_schema: message_schema,
+    schemas: no_schemas,
+};
 
 const MODEL_NAME: HeaderName = HeaderName::from_static("model-name");
 const MODEL_VERSION: HeaderName = HeaderName::from_static("model-version");
 
 fn routes() -> Vec<Route> {
+    let invoke = post(invoke, "Predictions for rows")
+        .described("What is wrong with a request is answered 500, as this contract has it.")
+        .takes(describe::body)
+        .gives(200, "One value for each row", |subject| json_of(&describe::answer(subject)))
+        .may(ROWS_CAUSES);
+    let info = get(info, "The model's columns, as a Swagger 2.0 document")
+        .gives(200, "The document", |_| json_of(&json!({ "type": "object" })))
+        .may(&[Cause::Model]);
+    let health = get(healthcheck, "The process is alive")
+        .gives(200, "Yes", |_| json_of(&object(&json!({ "status": { "const": true } }))));
     vec![
-        Route::model("/api/model/invoke", post(invoke)),
-        Route::model("/api/model/info", get(info)),
-        Route::health("/healthcheck", get(healthcheck)),
+        Route::model("/api/model/invoke", invoke),
+        Route::model("/api/model/info", info),
+        Route::health("/healthcheck", health),
     ]
 }
 
@@ -47,7 +64,8 @@ async fn invoked(app: &App, id: Option<&str>, request: Request) -> Result<Respon
 async fn info(State(app): State<Arc<App>>, PathId(id): PathId) -> Response {
     match app.repository.model(id.as_deref()).await {
         Ok(ready) => {
-            let document = describe::document(ready.deployment.id.as_str(), &ready.model);
+            let subject = Subject::of(ready.deployment.id.as_str(), &ready.model);
+            let document = describe::document(&subject, version(&ready.model));
             named(http::json(StatusCode::OK, document.to_string()), &ready)
         }
         Err(error) => PROTOCOL.error_response(&error),
@@ -82,4 +100,8 @@ fn message(error: &ServerError) -> Response {
         error => error.to_string(),
     };
     http::json(status, json!({ "message": text }).to_string())
+}
+
+fn message_schema() -> Value {
+    object(&json!({ "message": { "type": "string" } }))
 }

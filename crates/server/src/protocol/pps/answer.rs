@@ -291,7 +291,7 @@ impl CsvAnswer {
 }
 
 /// A cell, quoted only if it must be.
-pub(in crate::protocol) fn write_cell(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn write_cell(text: &str, out: &mut Vec<u8>) {
     if !text.contains([',', '"', '\n', '\r']) {
         out.extend_from_slice(text.as_bytes());
         return;

@@ -3,6 +3,7 @@
 
 mod answer;
 mod columns;
+mod described;
 mod info;
 mod manage;
 mod parameters;
@@ -13,12 +14,12 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use axum::routing::{any, get, post};
 
-use super::{PathId, Protocol, Route};
+use super::{Operation, PathId, Protocol, Route, delete, get, post};
 use crate::error::ServerError;
 use crate::http::{App, json, ready};
-pub(super) use answer::{wants_csv, write_cell};
+pub(super) use answer::wants_csv;
+pub(crate) use answer::write_cell;
 use columns::Columns;
 use parameters::Parameters;
 use request::PpsExchange;
@@ -31,37 +32,60 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-datarobot-r
 const CACHE_HIT: HeaderName = HeaderName::from_static("x-datarobot-model-cache-hit");
 
 /// The prediction API.
-pub(super) const PROTOCOL: Protocol = Protocol { name: "pps", routes, paths: &[], error_form: message };
+pub(super) const PROTOCOL: Protocol = Protocol {
+    name: "pps",
+    title: "Prediction API",
+    routes,
+    paths: &[],
+    error_form: message,
+    error_schema: described::error,
+    schemas: described::schemas,
+};
 
 /// What clients put before the routes, besides nothing.
 const PREFIXES: [&str; 2] = ["/predApi/v1.0", "/api/v2"];
 
 fn routes() -> Vec<Route> {
+    let predictions = || described::predictions(post(predictions, "Predictions for rows"));
+    let explanations = || described::not_offered(post(not_offered, "Refused: no model offers explanations"));
+    let unstructured =
+        || described::not_offered(post(not_offered, "Refused: no model takes what are no rows"));
+    let info = || described::info(get(info::info, "Facts on the model"));
+    let token = |method| {
+        described::api_token(Operation::of(method, api_token, "A token for clients that ask for one"))
+    };
     let mut routes = vec![
-        Route::model("/predictions", post(predictions)),
-        Route::model("/predictionExplanations", post(not_offered)),
-        Route::model("/predictionsUnstructured", post(not_offered)),
-        Route::model("/info", get(info::info)),
-        Route::health("/ready", get(ready)),
+        Route::model("/predictions", predictions()),
+        Route::model("/predictionExplanations", explanations()),
+        Route::model("/predictionsUnstructured", unstructured()),
+        Route::model("/info", info()),
+        Route::health("/ready", described::ready(get(ready, "Models can be asked for predictions"))),
         // Older commands of the batch client: a project id, then the model's.
-        Route::root("/predApi/v1.0/{project}/{id}/predict", post(predictions)),
-        Route::root("/predApi/v1.0/{project}/{id}/reasonCodesPredictions", post(not_offered)),
-        Route::root("/api/v1/{project}/{id}/predict", post(predictions)),
-        Route::root("/predApi/v1.0/api_token", any(api_token)),
+        Route::root("/predApi/v1.0/{project}/{id}/predict", predictions()),
+        Route::root("/predApi/v1.0/{project}/{id}/reasonCodesPredictions", explanations()),
+        Route::root("/api/v1/{project}/{id}/predict", predictions()),
+        Route::root("/predApi/v1.0/api_token", ["get", "post"].map(token)),
     ];
     for prefix in ["", PREFIXES[0], PREFIXES[1]] {
         let of_model = format!("{prefix}/deployments/{{id}}");
-        let manage = post(manage::upload).delete(manage::delete);
-        routes.push(Route::root(format!("{prefix}/deployments"), get(info::deployments)));
+        let deployments = described::deployments(get(info::deployments, "All deployments with their state"));
+        let manage = [
+            described::upload(post(
+                manage::upload,
+                "Uploads a package, for a new deployment or in place of the one it has",
+            )),
+            described::delete(delete(manage::delete, "Removes a deployment's package")),
+        ];
+        routes.push(Route::root(format!("{prefix}/deployments"), deployments));
         routes.push(Route::root(of_model.clone(), manage));
         if !prefix.is_empty() {
             routes.extend([
-                Route::root(format!("{prefix}/predictions"), post(predictions)),
-                Route::root(format!("{prefix}/info"), get(info::info)),
-                Route::root(format!("{of_model}/predictions"), post(predictions)),
-                Route::root(format!("{of_model}/predictionExplanations"), post(not_offered)),
-                Route::root(format!("{of_model}/predictionsUnstructured"), post(not_offered)),
-                Route::root(format!("{of_model}/info"), get(info::info)),
+                Route::root(format!("{prefix}/predictions"), predictions()),
+                Route::root(format!("{prefix}/info"), info()),
+                Route::root(format!("{of_model}/predictions"), predictions()),
+                Route::root(format!("{of_model}/predictionExplanations"), explanations()),
+                Route::root(format!("{of_model}/predictionsUnstructured"), unstructured()),
+                Route::root(format!("{of_model}/info"), info()),
             ]);
         }
     }

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 
 use portend_core::{Target, TargetKind, shortened};
 use portend_model::frame::Keep;
+use serde_json::{Value, json};
 
 use crate::error::ServerError;
+use crate::openapi::schema::{array, query};
 
 /// What the query of a prediction request asks for.
 #[derive(Debug, Default, PartialEq)]
@@ -79,6 +81,11 @@ impl Parameters {
         let decimals = value(&given, "decimalsNumber").and_then(|text| text.parse().ok());
         Ok(Self { keep: keep(&given)?, decimals })
     }
+}
+
+/// The parameters as a document tells them.
+pub(super) fn schemas() -> Value {
+    KEYS.iter().map(|(name, form)| query(name, &form.schema(), "")).collect()
 }
 
 fn refused(key: &str, reason: &str) -> ServerError {
@@ -166,6 +173,20 @@ fn check_time_series(given: &[(&str, String)]) -> Result<(), ServerError> {
 }
 
 impl Form {
+    fn schema(self) -> Value {
+        let limit = |most: usize| json!({ "type": "integer", "minimum": 0, "maximum": most });
+        match self {
+            Self::Columns => array(&json!({ "type": "string", "minLength": 1 })),
+            Self::All => json!({ "const": "all" }),
+            Self::Count(most) => limit(most),
+            Self::CountOrAll => json!({ "anyOf": [{ "type": "integer", "minimum": 0 }, { "const": "all" }] }),
+            Self::Number => json!({ "type": "number" }),
+            Self::Bool => json!({ "type": "boolean" }),
+            Self::Algorithm => json!({ "enum": ["xemp", "shap"] }),
+            Self::Time => json!({ "type": "string", "format": "date-time" }),
+        }
+    }
+
     fn check(self, text: &str) -> Result<(), String> {
         let fits = match self {
             Self::Columns if text.is_empty() => return Err("blank value is not allowed".to_owned()),

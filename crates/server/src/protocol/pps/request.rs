@@ -137,7 +137,8 @@ pub(super) fn form_boundary(headers: &HeaderMap) -> Result<Option<String>, Serve
     boundary.map(Some).map_err(|_| ServerError::BadBody(format!("Content-Type {FORM} has no boundary")))
 }
 
-const FORM: &str = "multipart/form-data";
+/// What a body is that has its rows as a file.
+pub(super) const FORM: &str = "multipart/form-data";
 
 /// Content types that mean rows.
 const KINDS: [(&str, Rows); 4] = [
@@ -146,6 +147,11 @@ const KINDS: [(&str, Rows); 4] = [
     ("text/plain", Rows::Csv),
     ("application/csv", Rows::Csv),
 ];
+
+/// The content types that mean rows, and whether as JSON.
+pub(super) fn media_types() -> impl Iterator<Item = (&'static str, bool)> {
+    KINDS.iter().map(|(name, rows)| (*name, *rows == Rows::Json))
+}
 
 /// Rows and charset of a content type; CSV when it is empty.
 fn kind(content_type: &str) -> Result<(Rows, &'static Encoding), ServerError> {

@@ -14,6 +14,7 @@ use crate::body::{Packing, Payload, gather, packing};
 use crate::error::ServerError;
 use crate::http::App;
 use crate::protocol;
+use crate::protocol::python_json::plain_json;
 use crate::repository::Ready;
 use crate::score::Exchange;
 
@@ -91,75 +92,10 @@ impl<C: Contract> Exchange for RowsExchange<C> {
         let text = std::str::from_utf8(&bytes).map_err(|error| self.contract.not_text(error))?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let text = match self.contract.takes_python_numbers() {
-            true => without_python_numbers(text),
+            true => plain_json(text).map_or(Cow::Borrowed(text), Cow::Owned),
             false => Cow::Borrowed(text),
         };
         let Asked { table, answer } = self.contract.read(&text, model)?;
         Ok((table.frames(model, parts)?, answer))
-    }
-}
-
-/// Words that Python's JSON has for numbers, and what they become.
-const WORDS: [(&str, &str); 3] =
-    [("NaN", "null"), ("-Infinity", "\"-Infinity\""), ("Infinity", "\"Infinity\"")];
-
-/// JSON in which the words stand that the grammar has: one pass, and none where no such word occurs.
-fn without_python_numbers(text: &str) -> Cow<'_, str> {
-    let has = |word: &str| memchr::memmem::find(text.as_bytes(), word.as_bytes()).is_some();
-    if !has("NaN") && !has("Infinity") {
-        return Cow::Borrowed(text);
-    }
-    let mut plain = String::with_capacity(text.len() + text.len() / 8);
-    let mut rest = text;
-    while let Some(at) = rest.find(['"', 'N', 'I', '-']) {
-        plain.push_str(&rest[..at]);
-        rest = &rest[at..];
-        let (taken, written) = match WORDS.iter().find(|(word, _)| rest.starts_with(word)) {
-            Some((word, written)) => (word.len(), *written),
-            None if rest.starts_with('"') => {
-                let end = quoted(rest);
-                (end, &rest[..end])
-            }
-            None => (1, &rest[..1]),
-        };
-        plain.push_str(written);
-        rest = &rest[taken..];
-    }
-    plain.push_str(rest);
-    Cow::Owned(plain)
-}
-
-/// Where the text ends that begins with a quote.
-fn quoted(text: &str) -> usize {
-    let bytes = text.as_bytes();
-    let mut at = 1;
-    while let Some(found) = memchr::memchr2(b'"', b'\\', bytes.get(at..).unwrap_or_default()) {
-        at += found;
-        if bytes[at] == b'"' {
-            return at + 1;
-        }
-        at += 2;
-    }
-    text.len()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_of_python_become_words_of_json() {
-        for (text, expected) in [
-            ("[1,NaN,-Infinity,Infinity]", "[1,null,\"-Infinity\",\"Infinity\"]"),
-            ("[\"NaN\",NaN]", "[\"NaN\",null]"),
-            (r#"{"a\"NaN":"\\",NaN:-1}"#, r#"{"a\"NaN":"\\",null:-1}"#),
-            ("[\"NaN", "[\"NaN"),
-            ("\"NaN\\", "\"NaN\\"),
-            ("\"NaN\\ü", "\"NaN\\ü"),
-            ("NaNNaN ü", "nullnull ü"),
-            ("[-1]", "[-1]"),
-        ] {
-            assert_eq!(without_python_numbers(text), expected, "{text}");
-        }
     }
 }

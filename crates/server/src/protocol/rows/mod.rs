@@ -2,12 +2,14 @@
 //! its bodies are read and what stands around its values ([`Contract`]); paths, statuses and words are its own.
 
 mod answer;
+mod described;
 mod exchange;
 mod object;
 mod parameters;
 mod table;
 
 pub(crate) use answer::{Answered, Around, RowsAnswer, label_value};
+pub(crate) use described::{ROWS_CAUSES, columns_schema, parameters_schema, predictions, rows_schema};
 pub(crate) use exchange::{Contract, Mark, answered};
 pub(crate) use object::Object;
 pub(crate) use table::{HeaderLine, Table};

@@ -66,7 +66,7 @@ impl Arrival {
     pub(super) fn plain(&self) -> Option<&[u8]> {
         match &self.form {
             Form::Query(json) => Some(json.as_bytes()),
-            _ => (self.payload.packing == Packing::Plain).then_some(&self.payload.bytes),
+            _ => self.payload.plain(),
         }
     }
 

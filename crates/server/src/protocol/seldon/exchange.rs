@@ -82,10 +82,7 @@ impl Encoder for SeldonEncoder {
             Encoding::Tensor => predictions.values.iter().for_each(|value| {
                 number(*value, predictions.precision, word(*value), out);
             }),
-            Encoding::TfTensor => predictions.values.iter().for_each(|value| match predictions.precision {
-                Precision::Single => out.extend_from_slice(&(*value as f32).to_le_bytes()),
-                Precision::Double => out.extend_from_slice(&value.to_le_bytes()),
-            }),
+            Encoding::TfTensor => push_exact(predictions, out),
         }
     }
 
@@ -101,7 +98,7 @@ impl Encoder for SeldonEncoder {
             headers.insert(PUID, puid.clone());
         }
         let width = model.target.width();
-        let names = class_names(model);
+        let names = serde_json::json!(class_names(model));
         let mut values = sections.pop().unwrap_or_default();
         let (start, end) = match self.encoding {
             Encoding::Ndarray => ("\"ndarray\":[".to_owned(), "]"),
@@ -125,6 +122,14 @@ impl Encoder for SeldonEncoder {
         chunks.push(format!("{end}}},\"meta\":{}}}", self.meta).into_bytes());
         chunks
     }
+}
+
+/// Appends numbers in the precision in which they were computed.
+pub(super) fn push_exact(predictions: &Predictions, out: &mut Vec<u8>) {
+    predictions.values.iter().for_each(|value| match predictions.precision {
+        Precision::Single => out.extend_from_slice(&(*value as f32).to_le_bytes()),
+        Precision::Double => out.extend_from_slice(&value.to_le_bytes()),
+    });
 }
 
 fn number(value: f64, precision: Precision, other: &str, out: &mut Vec<u8>) {

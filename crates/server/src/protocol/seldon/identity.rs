@@ -34,16 +34,20 @@ impl Identity {
         self.event_path.is_some()
     }
 
-    /// Adds headers to an answer; its id is the one of the request's headers, of its body, or a new one. `deployment` and
-    /// `namespace` are who answers.
-    pub(super) fn stamp(self, response: &mut Response, deployment: &str, namespace: &str) {
+    /// Adds the id of an answer: the one of the request's headers, of its message, or a new one.
+    pub(super) fn stamp_puid(self, headers: &mut HeaderMap) -> Option<HeaderValue> {
+        let puid = self.puid.or_else(|| headers.get(PUID).cloned()).or_else(new_puid)?;
+        headers.insert(PUID, puid.clone());
+        Some(puid)
+    }
+
+    /// Adds headers to an answer, its id among them. `deployment` and `namespace` are who answers.
+    pub(super) fn stamp(mut self, response: &mut Response, deployment: &str, namespace: &str) {
         let headers = response.headers_mut();
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        let puid = self.puid.or_else(|| headers.get(PUID).cloned()).or_else(new_puid);
-        if let Some(puid) = &puid {
-            headers.insert(PUID, puid.clone());
-        }
-        if let (Some(path), Some(puid)) = (self.event_path, puid) {
+        let event_path = self.event_path.take();
+        let puid = self.stamp_puid(headers);
+        if let (Some(path), Some(puid)) = (event_path, puid) {
             let mut add = |name: &'static str, value: &str| add(headers, name, value);
             add("ce-specversion", "0.3");
             add("ce-path", &path);

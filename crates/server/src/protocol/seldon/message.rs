@@ -174,16 +174,25 @@ pub(super) fn not_read(what: &str, error: &serde_json::Error) -> ServerError {
 }
 
 /// Bytes of a request's path: names and images of the units that it has passed.
-const MOST_PATH: usize = 64 << 10;
+pub(super) const MOST_PATH: usize = 64 << 10;
 
 /// A longer id is not told in a header.
 const MOST_PUID: usize = 256;
 
+/// An id of a prediction, where a header can say it.
+pub(super) fn in_header(puid: &str) -> Option<HeaderValue> {
+    (1..=MOST_PUID).contains(&puid.len()).then(|| HeaderValue::from_str(puid).ok())?
+}
+
+/// Why a request's path is refused.
+pub(super) fn path_too_large() -> ServerError {
+    bad(format!("meta.requestPath is larger than {} KiB", MOST_PATH >> 10))
+}
+
 impl Meta<'_> {
     /// The caller's id for the prediction, where a header can say it.
     pub(super) fn puid(&self) -> Option<HeaderValue> {
-        let puid = self.puid.as_deref().filter(|puid| (1..=MOST_PUID).contains(&puid.len()))?;
-        HeaderValue::from_str(puid).ok()
+        in_header(self.puid.as_deref().unwrap_or_default())
     }
 
     /// The same with nothing but the id.
@@ -222,9 +231,7 @@ impl Meta<'_> {
     fn path(&self) -> Result<BTreeMap<Cow<'_, str>, Cow<'_, str>>, ServerError> {
         match self.path.map(RawValue::get) {
             None => Ok(BTreeMap::new()),
-            Some(path) if path.len() > MOST_PATH => {
-                Err(bad(format!("meta.requestPath is larger than {} KiB", MOST_PATH >> 10)))
-            }
+            Some(path) if path.len() > MOST_PATH => Err(path_too_large()),
             Some(path) => serde_json::from_str(path).map_err(|error| not_read("meta.requestPath", &error)),
         }
     }

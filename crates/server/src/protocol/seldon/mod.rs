@@ -1,10 +1,12 @@
-//! Seldon's protocol, version 1, over REST: what its executor answers outside and its wrapper inside, on the same paths, so
-//! that one server is valid as either. Routes and handlers; what is in a message stands in the files below.
+//! Seldon's protocol, version 1: what its executor answers outside and its wrapper inside, on the same paths, so that one
+//! server is valid as either. Routes and handlers of REST; what is in a message stands in the files below, and gRPC in
+//! `grpc/`.
 
 mod arrival;
-mod document;
+mod described;
 mod exchange;
 mod feedback;
+pub(super) mod grpc;
 mod identity;
 mod message;
 mod passthrough;
@@ -18,12 +20,12 @@ use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, MethodRouter, on};
 use serde_json::json;
 
-use super::{Protocol, Route, find_model};
+use super::{Operation, Protocol, Route, find_model, of_path};
 use crate::error::ServerError;
 use crate::http::{self, App};
+use crate::openapi::{Reach, answer, page};
 use crate::repository::Ready;
 use crate::score::guarded;
 use arrival::Arrival;
@@ -33,8 +35,15 @@ use identity::Identity;
 use unit::Unit;
 
 /// The protocol.
-pub(super) const PROTOCOL: Protocol =
-    Protocol { name: "seldon", routes, paths: &PATHS, error_form: envelope };
+pub(super) const PROTOCOL: Protocol = Protocol {
+    name: "seldon",
+    title: "Seldon",
+    routes,
+    paths: &PATHS,
+    error_form: envelope,
+    error_schema: described::error,
+    schemas: described::schemas,
+};
 
 /// Its paths, but for `/ready`, which others share.
 const PATHS: [&str; 13] = [
@@ -53,36 +62,53 @@ const PATHS: [&str; 13] = [
     "/live",
 ];
 
-const GET: MethodFilter = MethodFilter::GET;
-const POST: MethodFilter = MethodFilter::POST;
-
 fn routes() -> Vec<Route> {
-    let either = GET.or(POST);
-    let inside = |path: &'static str, call| Route::model(path, called(either, call));
+    let inside = |path: &'static str, call, told: &'static str| {
+        Route::model(path, ["get", "post"].map(|method| called(method, call, told)))
+    };
     let mut routes = vec![
-        inside("/predict", Call::Predict),
-        inside("/transform-input", Call::Transform),
-        inside("/transform-output", Call::Transform),
-        inside("/route", Call::NotDefined("Route")),
-        inside("/aggregate", Call::NotDefined("Aggregate")),
-        inside("/send-feedback", Call::Feedback),
-        Route::model("/metadata", called(GET, Call::Metadata)),
-        Route::model("/seldon.json", called(GET, Call::Document)),
-        Route::model("/api/v1.0/metadata", outside(GET, Call::Graph)),
-        Route::health("/api/v1.0/status", outside(GET, Call::Ready)),
-        Route::health("/api/v1.0/health/status", outside(GET, Call::Health)),
-        Route::health("/health/status", called(GET, Call::Health)),
-        Route::health("/health/ping", called(GET, Call::Ping)),
-        Route::health("/live", outside(GET, Call::Live)),
+        inside("/predict", Call::Predict, "Predictions for rows"),
+        inside("/transform-input", Call::Transform, "The rows as they are, under the names of the outputs"),
+        inside("/transform-output", Call::Transform, "The same"),
+        inside("/route", Call::NotDefined("Route"), "Refused: a model does not route"),
+        inside("/aggregate", Call::NotDefined("Aggregate"), "Refused: a model does not aggregate"),
+        inside("/send-feedback", Call::Feedback, "What turned out"),
+        Route::model("/metadata", called("get", Call::Metadata, "The model's inputs and outputs")),
+        Route::model(
+            "/seldon.json",
+            called("get", Call::Document(0), "The OpenAPI document of these routes"),
+        ),
+        Route::model("/api/v1.0/metadata", outside("get", Call::Graph, "The graph, which is one model")),
+        Route::health(
+            "/api/v1.0/status",
+            outside("get", Call::Ready, "Whether predictions can be asked for"),
+        ),
+        Route::health(
+            "/api/v1.0/health/status",
+            outside("get", Call::Health, "Whether the model can be asked"),
+        ),
+        Route::health("/health/status", called("get", Call::Health, "Whether the model can be asked")),
+        Route::health("/health/ping", called("get", Call::Ping, "Whether the process answers")),
+        Route::health("/live", outside("get", Call::Live, "Whether the process answers")),
     ];
     for version in ["/api/v1.0", "/api/v0.1"] {
+        let at = |path: &str| format!("{version}{path}");
         routes.extend([
-            Route::model(format!("{version}/predictions"), outside(POST, Call::Predict)),
-            Route::model(format!("{version}/feedback"), outside(POST, Call::Feedback)),
-            Route::model(format!("{version}/metadata/{{name}}"), outside(GET, Call::Metadata)),
-            Route::health(format!("{version}/status/{{name}}"), outside(GET, Call::Health)),
-            Route::model(format!("{version}/doc"), outside(GET, Call::Page)),
-            Route::model(format!("{version}/doc/seldon.json"), outside(GET, Call::Document)),
+            Route::model(at("/predictions"), outside("post", Call::Predict, "Predictions for rows")),
+            Route::model(at("/feedback"), outside("post", Call::Feedback, "What turned out")),
+            Route::model(
+                at("/metadata/{name}"),
+                outside("get", Call::Metadata, "The model's inputs and outputs"),
+            ),
+            Route::health(
+                at("/status/{name}"),
+                outside("get", Call::Health, "Whether the model can be asked"),
+            ),
+            Route::model(at("/doc"), outside("get", Call::Page, "A page that shows the document")),
+            Route::model(
+                at("/doc/seldon.json"),
+                outside("get", Call::Document(3), "The OpenAPI document of these routes"),
+            ),
         ]);
     }
     routes
@@ -103,11 +129,12 @@ enum Call {
     Ping,
     Live,
     Page,
-    Document,
+    /// The document, which stands so many levels below what its paths begin with.
+    Document(usize),
 }
 
-fn called(methods: MethodFilter, call: Call) -> MethodRouter<Arc<App>> {
-    on(methods, move |State(app): State<Arc<App>>, path: UnitPath, request: Request| async move {
+fn called(method: &'static str, call: Call, told: &'static str) -> Operation {
+    let handler = move |State(app): State<Arc<App>>, path: UnitPath, request: Request| async move {
         let identity = Identity::of(&request);
         let called = call.answer(&app, &path, request).await;
         let mut response = called.unwrap_or_else(|error| PROTOCOL.error_response(&error));
@@ -117,12 +144,14 @@ fn called(methods: MethodFilter, call: Call) -> MethodRouter<Arc<App>> {
         };
         identity.stamp(&mut response, &deployment, &namespace);
         response
-    })
+    };
+    described::operation(call, Operation::of(method, handler, told))
 }
 
 /// The same for what is called from outside: browsers ask first what may be sent. What they may is a setting of the server.
-fn outside(methods: MethodFilter, call: Call) -> MethodRouter<Arc<App>> {
-    called(methods, call).options(|| async { StatusCode::OK })
+fn outside(method: &'static str, call: Call, told: &'static str) -> [Operation; 2] {
+    let options = Operation::of("options", || async { StatusCode::OK }, "What browsers ask first");
+    [called(method, call, told), options.gives_nothing(200, "Nothing")]
 }
 
 /// What a path says of the unit that is meant.
@@ -172,7 +201,7 @@ impl Call {
             Self::Transform => {
                 let ready = path.find(app).await?;
                 let answer = |text: &str| passthrough::answer(text, &Unit::of(&ready), &ready.model);
-                Ok(answered(worked(app, request, answer).await?))
+                Ok(answered(with_text(app, request, answer).await?))
             }
             Self::Feedback => {
                 let ready = path.find(app).await?;
@@ -180,7 +209,7 @@ impl Call {
                     let feedback = Feedback::parse(text)?;
                     Ok((feedback.reward()?, feedback.answer(&Unit::of(&ready))?))
                 };
-                let (reward, answer) = worked(app, request, answer).await?;
+                let (reward, answer) = with_text(app, request, answer).await?;
                 ready.deployment.statistics.add_feedback(reward);
                 Ok(answered(answer))
             }
@@ -197,8 +226,14 @@ impl Call {
             Self::Ready if is_ready().await.is_err() => Ok(StatusCode::SERVICE_UNAVAILABLE.into_response()),
             Self::Ready | Self::Live => Ok(StatusCode::OK.into_response()),
             Self::Ping => Ok(html("pong")),
-            Self::Page => Ok(html(document::page())),
-            Self::Document => Ok(answered(document::open_api().to_string())),
+            Self::Page if app.config.docs => Ok(page(&request, "../../docs/", "doc/seldon.json")),
+            Self::Page => {
+                Err(ServerError::NotFound("this server does not serve its documents as pages".to_owned()))
+            }
+            Self::Document(levels) => {
+                let ready = path.find(app).await.ok();
+                Ok(answer(app, ready.as_ref(), Reach::Protocol(of_path(PATHS[0]), levels)))
+            }
         }
     }
 }
@@ -209,19 +244,30 @@ async fn predict(app: &App, ready: &Ready, request: Request) -> Result<Response,
     Ok(super::response(app.scorer.answer(&app.admission, ready, exchange).await?))
 }
 
-/// Reads a message that is not scored, and answers it with a permit, as whatever takes time.
-async fn worked<T>(
+/// Reads the text of a message that is not scored.
+async fn with_text<T>(
     app: &App,
     request: Request,
     work: impl FnOnce(&str) -> Result<T, ServerError>,
 ) -> Result<T, ServerError> {
-    const SMALL: usize = 64 << 10;
     let arrival = Arrival::read(request, &app.admission, app.config.body_limit).await?;
+    worked(app, arrival.plain().map(<[u8]>::len), || arrival.text().and_then(|text| work(&text))).await
+}
+
+/// Does what is no scoring with a permit, as whatever takes time; `bytes` are the message's, where they say how much it is.
+async fn worked<T>(
+    app: &App,
+    bytes: Option<usize>,
+    work: impl FnOnce() -> Result<T, ServerError>,
+) -> Result<T, ServerError> {
+    const SMALL: usize = 64 << 10;
     let _permit = app.admission.permit().await?;
-    let is_small = arrival.plain().is_some_and(|bytes| bytes.len() <= SMALL);
-    let work = || guarded(|| arrival.text().and_then(|text| work(&text)));
     // other requests on this thread go on elsewhere meanwhile
-    if is_small { work() } else { tokio::task::block_in_place(work) }
+    if bytes.is_some_and(|bytes| bytes <= SMALL) {
+        guarded(work)
+    } else {
+        tokio::task::block_in_place(|| guarded(work))
+    }
 }
 
 fn answered(body: String) -> Response {

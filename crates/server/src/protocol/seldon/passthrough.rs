@@ -44,8 +44,8 @@ pub(super) fn answer(text: &str, unit: &Unit, model: &Model) -> Result<String, S
 
 /// An array; only one that has columns has names for them.
 fn data(body: &str, has_columns: bool, model: &Model) -> String {
-    let names = if has_columns { class_names(model) } else { serde_json::json!([]) };
-    format!("\"data\":{{\"names\":{names},{body}}}")
+    let names = if has_columns { class_names(model) } else { Vec::new() };
+    format!("\"data\":{{\"names\":{},{body}}}", serde_json::json!(names))
 }
 
 /// The number of items in a JSON list.

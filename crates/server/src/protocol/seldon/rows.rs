@@ -59,12 +59,12 @@ pub(super) fn frames(message: &Message<'_>, model: &Model, parts: usize) -> Resu
 
 /// The names, if they say which feature a column is. Most models behind this protocol never looked at them, and clients
 /// send what they like: where no feature has such a name, columns are taken in the model's order.
-fn telling<'n, 'b>(names: &'n [Cow<'b, str>], model: &Model) -> Option<&'n [Cow<'b, str>]> {
-    names.iter().any(|name| model.inputs.knows(name)).then_some(names)
+pub(super) fn telling<'n, N: AsRef<str>>(names: &'n [N], model: &Model) -> Option<&'n [N]> {
+    names.iter().any(|name| model.inputs.knows(name.as_ref())).then_some(names)
 }
 
 /// CSV with a header, or JSON.
-fn text_rows(text: &str, model: &Model, parts: usize) -> Result<Vec<Frame>, ServerError> {
+pub(super) fn text_rows(text: &str, model: &Model, parts: usize) -> Result<Vec<Frame>, ServerError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match text.trim_ascii_start().starts_with(['[', '{']) {
         true => json_rows(&with_numbers_quoted(Cow::Borrowed(text)), model, parts),
@@ -73,7 +73,7 @@ fn text_rows(text: &str, model: &Model, parts: usize) -> Result<Vec<Frame>, Serv
 }
 
 /// Records, a single record, or rows that are lists; as a text, whatever the text is.
-fn json_rows(json: &str, model: &Model, parts: usize) -> Result<Vec<Frame>, ServerError> {
+pub(super) fn json_rows(json: &str, model: &Model, parts: usize) -> Result<Vec<Frame>, ServerError> {
     let json = json.trim_ascii();
     let inside = json.strip_prefix('[').map(str::trim_ascii_start);
     match (json.as_bytes().first(), inside) {
@@ -91,17 +91,17 @@ fn json_rows(json: &str, model: &Model, parts: usize) -> Result<Vec<Frame>, Serv
 }
 
 /// The places of the columns of an array.
-fn places(
+pub(super) fn places(
     columns: &mut Columns<'_>,
-    names: Option<&[Cow<'_, str>]>,
+    names: Option<&[impl AsRef<str>]>,
     width: usize,
 ) -> Result<Vec<Place>, ServerError> {
     let Some(names) = names else { return Ok(columns.all_places(width)?) };
     if names.len() != width {
         return Err(bad(format!("data.names has {} names, a row has {width} values", names.len())));
     }
-    let place = |(position, name): (usize, &Cow<'_, str>)| Ok(columns.place(name, position)?);
-    names.iter().enumerate().map(place).collect()
+    let named = names.iter().enumerate();
+    named.map(|(position, name)| Ok(columns.place(name.as_ref(), position)?)).collect()
 }
 
 /// Rows and the values in each, if there can be so many in `bytes` of a request.
@@ -140,10 +140,11 @@ impl Tensor<'_> {
     }
 }
 
-const TF: &str = "data.tftensor";
+/// What a TensorProto is called in errors.
+pub(super) const TF: &str = "data.tftensor";
 
 /// TensorFlow's datatypes, by number and name.
-const TF_DATATYPES: [(&str, &str, Datatype); 12] = [
+const TF_DATATYPES: [(&str, &str, Datatype); 13] = [
     ("1", "DT_FLOAT", Datatype::Fp32),
     ("2", "DT_DOUBLE", Datatype::Fp64),
     ("3", "DT_INT32", Datatype::Int32),
@@ -154,13 +155,41 @@ const TF_DATATYPES: [(&str, &str, Datatype); 12] = [
     ("10", "DT_BOOL", Datatype::Bool),
     ("14", "DT_BFLOAT16", Datatype::Bf16),
     ("17", "DT_UINT16", Datatype::Uint16),
+    ("19", "DT_HALF", Datatype::Fp16),
     ("22", "DT_UINT32", Datatype::Uint32),
     ("23", "DT_UINT64", Datatype::Uint64),
 ];
 
+/// The datatype of this number or name.
+pub(super) fn tf_datatype(told: &str) -> Result<Datatype, ServerError> {
+    let known = TF_DATATYPES.iter().find(|(number, name, _)| *number == told || *name == told);
+    known.map(|(.., datatype)| *datatype).ok_or_else(|| {
+        bad(format!("{TF}: dtype '{}' is not read: send numbers, as DT_DOUBLE or DT_FLOAT", shortened(told)))
+    })
+}
+
+/// Values out of bytes, of which there must be as many as the shape says.
+pub(super) fn tf_content(
+    datatype: Datatype,
+    shape: &[u64],
+    bytes: &[u8],
+    names: Option<&[impl AsRef<str>]>,
+    model: &Model,
+) -> Result<Frame, ServerError> {
+    let (rows, width) = checked(shape, TF, bytes.len())?;
+    let wanted = rows * width * datatype.size().unwrap_or_default();
+    if bytes.len() != wanted {
+        return Err(bad(format!("{TF}: its values have {} bytes, its shape needs {wanted}", bytes.len())));
+    }
+    let mut columns = model.columns(rows)?;
+    let places = places(&mut columns, names, width)?;
+    datatype.fill(&mut columns, &places, bytes);
+    Ok(columns.finish(width)?)
+}
+
 impl TfTensor<'_> {
     fn frame(&self, names: Option<&[Cow<'_, str>]>, model: &Model) -> Result<Frame, ServerError> {
-        let datatype = self.datatype()?;
+        let datatype = tf_datatype(self.dtype.map_or("", RawValue::get).trim_matches('"'))?;
         let shape = self.shape.as_ref().map(TfShape::sizes).transpose()?.unwrap_or_default();
         let Some(content) = self.content.as_deref().filter(|content| !content.is_empty()) else {
             let json = self.listed(datatype);
@@ -168,30 +197,7 @@ impl TfTensor<'_> {
         };
         let bytes = BASE64_STANDARD.decode(content);
         let bytes = bytes.map_err(|e| bad(format!("{TF}: tensorContent is not base64: {e}")))?;
-        let (rows, width) = checked(&shape, TF, bytes.len())?;
-        let size = datatype.size().unwrap_or_default();
-        if bytes.len() != rows * width * size {
-            let wanted = rows * width * size;
-            return Err(bad(format!(
-                "{TF}: tensorContent has {} bytes, its shape needs {wanted}",
-                bytes.len()
-            )));
-        }
-        let mut columns = model.columns(rows)?;
-        let places = places(&mut columns, names, width)?;
-        datatype.fill(&mut columns, &places, &bytes);
-        Ok(columns.finish(width)?)
-    }
-
-    fn datatype(&self) -> Result<Datatype, ServerError> {
-        let told = self.dtype.map_or("", RawValue::get).trim_matches('"');
-        let known = TF_DATATYPES.iter().find(|(number, name, _)| *number == told || *name == told);
-        known.map(|(.., datatype)| *datatype).ok_or_else(|| {
-            bad(format!(
-                "{TF}: dtype '{}' is not read: send numbers, as DT_DOUBLE or DT_FLOAT",
-                shortened(told)
-            ))
-        })
+        tf_content(datatype, &shape, &bytes, names, model)
     }
 
     /// The values where they are listed, under the key that its datatype has.
@@ -203,7 +209,7 @@ impl TfTensor<'_> {
             Datatype::Uint32 => self.unsigned,
             Datatype::Uint64 => self.long_unsigned,
             Datatype::Bool => self.truths,
-            Datatype::Bf16 => None, // as bits, which nobody lists
+            Datatype::Bf16 | Datatype::Fp16 => None, // as bits, which nobody lists
             _ => self.integers,
         };
         values.map_or("[]", RawValue::get)

@@ -22,6 +22,16 @@ impl Unit {
         Self { image: format!("{name}:{}", version(&ready.model)), name }
     }
 
+    /// Its name in a request's path.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its image in a request's path.
+    pub(super) fn image(&self) -> &str {
+        &self.image
+    }
+
     /// The `meta` of an answer to a message with this `meta`.
     pub(super) fn meta(&self, request: Option<&Meta<'_>>) -> Result<String, ServerError> {
         Meta::answer(request, &self.name, &self.image)
@@ -41,7 +51,7 @@ impl Unit {
             "versions": [version(model)],
             "platform": model.library.split(' ').next().unwrap_or_default(),
             "inputs": [array(if numeric { "tensor" } else { "ndarray" }, &json!(features))],
-            "outputs": [array("tensor", &class_names(model))],
+            "outputs": [array("tensor", &json!(class_names(model)))],
             "custom": {},
         })
     }
@@ -69,9 +79,17 @@ fn version(model: &Model) -> &str {
 }
 
 /// The names of an answer's columns: the labels, or the target where there is one number.
-pub(super) fn class_names(model: &Model) -> Value {
+pub(super) fn class_names(model: &Model) -> Vec<String> {
     match model.target.labels() {
-        [] => vec![model.target.name.clone()].into(),
+        [] => vec![model.target.name.clone()],
         labels => labels.iter().map(Label::to_string).collect(),
+    }
+}
+
+#[cfg(test)]
+impl Unit {
+    /// One that tests give its name.
+    pub(super) fn named(name: &str, image: &str) -> Self {
+        Self { name: name.to_owned(), image: image.to_owned() }
     }
 }

@@ -2,42 +2,86 @@
 //! what is told of models. Where the two have other keys for one thing, an answer has both.
 
 mod describe;
+mod described;
 mod request;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
-use axum::routing::{any, get, post};
 use portend_core::shortened;
 use serde_json::{Value, json};
 
 use super::rows::answered;
 use super::v2::ModelPath;
-use super::{PathId, Protocol, Route, error_key, unknown_route};
+use super::{
+    Operation, PathId, Protocol, Route, error_key, error_key_schema, get, no_schemas, post, unknown_method,
+    unknown_route,
+};
 use crate::error::ServerError;
 use crate::http::{self, App};
 use request::{Call, Verb};
 
 /// The protocol.
-pub(super) const PROTOCOL: Protocol = Protocol { name: "v1", routes, paths: &["/v1"], error_form: error_key };
+pub(super) const PROTOCOL: Protocol = Protocol {
+    name: "v1",
+    title: "KServe v1 and TensorFlow Serving",
+    routes,
+    paths: &["/v1"],
+    error_form: error_key,
+    error_schema: error_key_schema,
+    schemas: no_schemas,
+};
 
 fn routes() -> Vec<Route> {
+    let model = |path, calls: &'static [[&'static str; 1]; 3]| {
+        let [predict, classify, regress] = calls;
+        let operations = [
+            described::status(get(describe::status, "Whether a model can be asked")),
+            described::predict(post(call, "Predictions for rows")).at(predict),
+            described::classify(Operation::beside("post", "Labels with their probabilities, for examples"))
+                .at(classify),
+            described::regress(Operation::beside("post", "Predicted numbers, for examples")).at(regress),
+        ];
+        Route::model(path, operations)
+    };
+    let metadata = || described::metadata(get(describe::metadata, "Inputs and outputs of a model"));
+    let no_labels = || {
+        ["get", "post"].map(|method| {
+            described::no_labels(Operation::of(method, no_labels, "Refused: models have no labels"))
+        })
+    };
     vec![
-        Route::root_health("/", get(alive)),
-        Route::model("/v1/models", get(describe::models)),
-        Route::model("/v1/models/{name}", get(describe::status).post(call)),
-        Route::model("/v1/models/{name}/versions/{version}", get(describe::status).post(call)),
-        Route::model("/v1/models/{name}/metadata", get(describe::metadata)),
-        Route::model("/v1/models/{name}/versions/{version}/metadata", get(describe::metadata)),
-        Route::model("/v1/models/{name}/labels/{label}", any(no_labels)),
-        Route::model("/v1/models/{name}/labels/{label}/metadata", any(no_labels)),
+        Route::root_health("/", described::alive(get(alive, "The process is alive"))),
+        Route::model("/v1/models", described::models(get(describe::models, "The names of all models"))),
+        model(
+            "/v1/models/{name}",
+            &[["/v1/models/{name}:predict"], ["/v1/models/{name}:classify"], ["/v1/models/{name}:regress"]],
+        ),
+        model(
+            "/v1/models/{name}/versions/{version}",
+            &[
+                ["/v1/models/{name}/versions/{version}:predict"],
+                ["/v1/models/{name}/versions/{version}:classify"],
+                ["/v1/models/{name}/versions/{version}:regress"],
+            ],
+        ),
+        Route::model("/v1/models/{name}/metadata", metadata()),
+        Route::model("/v1/models/{name}/versions/{version}/metadata", metadata()),
+        Route::model("/v1/models/{name}/labels/{label}", no_labels()),
+        Route::model("/v1/models/{name}/labels/{label}/metadata", no_labels()),
         // as Seldon's executor sends them
-        Route::model("/v1/models:predict", post(predict_meant)),
-        Route::model("/v1/models/{name}/{call}", any(call_behind)),
+        Route::model(
+            "/v1/models:predict",
+            described::predict(post(predict_meant, "The same of the model that is meant")),
+        ),
+        Route::model("/v1/models/{name}/{call}", {
+            let call = post(call_behind, "The same as without the slash").otherwise(no_call);
+            described::predict(call).at(&["/v1/models/{name}/:predict"])
+        }),
     ]
 }
 
@@ -70,7 +114,9 @@ async fn alive() -> Response {
 
 async fn call(State(app): State<Arc<App>>, path: CallPath, request: Request) -> Response {
     let CallPath { path, verb: Some(verb) } = path else {
-        return PROTOCOL.error_response(&ServerError::MethodNotAllowed("POST".to_owned()));
+        let mut refused = PROTOCOL.error_response(&ServerError::MethodNotAllowed("POST".to_owned()));
+        refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
+        return refused;
     };
     called(&app, &path, &verb, request).await.unwrap_or_else(|error| PROTOCOL.error_response(&error))
 }
@@ -78,11 +124,19 @@ async fn call(State(app): State<Arc<App>>, path: CallPath, request: Request) -> 
 /// `/v1/models/{name}/:predict`.
 async fn call_behind(State(app): State<Arc<App>>, path: ModelPath, request: Request) -> Response {
     let verb = request.uri().path().rsplit_once("/:").map(|(_, verb)| verb.to_owned());
-    match verb.filter(|_| request.method() == axum::http::Method::POST) {
+    match verb {
         Some(verb) => {
             called(&app, &path, &verb, request).await.unwrap_or_else(|error| PROTOCOL.error_response(&error))
         }
         None => unknown_route(request).await,
+    }
+}
+
+/// Another method there.
+async fn no_call(request: Request) -> Response {
+    match request.uri().path().contains("/:") {
+        true => unknown_method(request).await,
+        false => unknown_route(request).await,
     }
 }
 

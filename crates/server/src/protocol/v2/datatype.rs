@@ -47,6 +47,11 @@ impl Datatype {
         ALL.iter().find(|(_, other, _)| *other == name).map(|(datatype, ..)| *datatype)
     }
 
+    /// All names.
+    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+        ALL.iter().map(|(_, name, _)| *name)
+    }
+
     /// Its name in this protocol.
     pub(crate) fn name(self) -> &'static str {
         ALL[self as usize].1

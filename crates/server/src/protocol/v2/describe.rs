@@ -19,7 +19,7 @@ use crate::repository::{Deployment, LoadFacts, Snapshot};
 use crate::statistics::Statistics;
 
 /// The extensions of the protocol that are offered.
-const EXTENSIONS: [&str; 5] = [
+pub(super) const EXTENSIONS: [&str; 5] = [
     "binary_tensor_data",
     "model_configuration",
     "model_repository",
@@ -77,7 +77,8 @@ fn platform(model: &Model) -> &str {
     model.library.split(' ').next().unwrap_or_default()
 }
 
-fn metadata(name: &str, model: &Model) -> Value {
+/// What is told of a model's tensors.
+pub(super) fn metadata(name: &str, model: &Model) -> Value {
     let inputs: Vec<Value> = model
         .features
         .iter()
@@ -107,7 +108,8 @@ fn shape(tensor: OutputTensor, model: &Model) -> Value {
     tensor.width(model).map_or_else(|| json!([-1]), |width| json!([-1, width]))
 }
 
-fn configuration(name: &str, model: &Model) -> Value {
+/// A model's configuration.
+pub(super) fn configuration(name: &str, model: &Model) -> Value {
     let inputs: Vec<Value> = model
         .features
         .iter()
@@ -132,7 +134,8 @@ fn configuration(name: &str, model: &Model) -> Value {
     })
 }
 
-fn model_statistics(name: &str, deployment: &Deployment, snapshot: &Snapshot) -> Value {
+/// The statistics of a model.
+pub(super) fn model_statistics(name: &str, deployment: &Deployment, snapshot: &Snapshot) -> Value {
     let Statistics { success, failure, queue, decode, predict, encode, rows, .. } = &deployment.statistics;
     let all = success.count();
     let version = snapshot.loaded.as_ref().map_or("", |loaded| version(&loaded.model));

@@ -11,11 +11,13 @@ use portend_model::frame::Frame;
 use portend_model::runtime::Output;
 use portend_model::{Model, Predictions};
 
-use super::outputs::TensorWriter;
-use super::request::{InferRequest, raw_frame};
+use super::outputs::Tensors;
+use super::request::InferRequest;
+use super::tensors::raw_frame;
 use crate::admission::Admission;
 use crate::body::{Packing, Payload, gather, packing};
 use crate::error::ServerError;
+use crate::protocol::python_json::plain_json;
 use crate::score::{Block, Encoder, Exchange, Sections};
 
 /// The bytes of JSON at the start of a body; raw tensors follow.
@@ -110,17 +112,27 @@ impl Exchange for InferExchange {
             }
             length => {
                 let (json, raw) = parts(&body, length)?;
-                let request = InferRequest::parse(json)?;
+                let plain;
+                let request = match InferRequest::parse(json) {
+                    Ok(request) => request,
+                    Err(error) => {
+                        plain = from_python(json).ok_or(error)?;
+                        InferRequest::parse(plain.as_bytes())?
+                    }
+                };
                 let writers = request.writers(model)?;
                 (request.frame(raw, model)?, writers, request.id)
             }
         };
-        let mut outputs: Vec<Output> = writers.iter().map(|writer| writer.tensor.output()).collect();
-        outputs.sort_unstable_by_key(|output| *output as u8);
-        outputs.dedup();
-        let encoder = InferEncoder { called: self.called, id, writers, outputs, packing: self.packed_answer };
+        let tensors = Tensors::new(writers);
+        let encoder = InferEncoder { called: self.called, id, tensors, packing: self.packed_answer };
         Ok((vec![frame], encoder))
     }
+}
+
+/// The JSON of a client that writes NaN and Infinity as Python does, which no parser of JSON takes.
+fn from_python(json: &[u8]) -> Option<String> {
+    plain_json(std::str::from_utf8(json).ok()?)
 }
 
 /// The JSON of a body, and what follows it.
@@ -139,33 +151,25 @@ fn parts(body: &[u8], length: Option<usize>) -> Result<(&[u8], Option<&[u8]>), S
 pub(super) struct InferEncoder {
     called: Called,
     id: Option<String>,
-    writers: Vec<TensorWriter>,
-    /// What the tensors are made of, each once.
-    outputs: Vec<Output>,
+    tensors: Tensors,
     packing: Packing,
 }
 
 impl Encoder for InferEncoder {
     fn outputs(&self) -> &[Output] {
-        &self.outputs
+        &self.tensors.outputs
     }
 
     fn sections(&self) -> usize {
-        self.writers.len()
+        self.tensors.writers.len()
     }
 
     fn row_bytes(&self, model: &Model, _: &Frame, section: usize) -> usize {
-        self.writers[section].row_bytes(model)
+        self.tensors.writers[section].row_bytes(model)
     }
 
     fn rows(&self, model: &Model, _: &Block<'_>, scores: &[Predictions], out: &mut [Vec<u8>]) {
-        for (writer, out) in self.writers.iter().zip(out) {
-            let scores =
-                self.outputs.iter().zip(scores).find(|(output, _)| **output == writer.tensor.output());
-            if let Some((_, scores)) = scores {
-                writer.rows(&model.target, scores, out);
-            }
-        }
+        self.tensors.rows(model, scores, out);
     }
 
     fn assemble(
@@ -178,7 +182,7 @@ impl Encoder for InferEncoder {
         let (mut chunks, raw) = self.json(model, rows, sections);
         let content_type = if raw.is_empty() { "application/json" } else { "application/octet-stream" };
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-        if self.writers.iter().any(|writer| writer.binary) {
+        if self.tensors.writers.iter().any(|writer| writer.binary) {
             headers.insert(JSON_LENGTH, HeaderValue::from(chunks.iter().map(Vec::len).sum::<usize>()));
         }
         chunks.extend(raw);
@@ -200,7 +204,7 @@ impl InferEncoder {
             write_text(id, &mut json);
         }
         json.extend_from_slice(b",\"outputs\":[");
-        for (i, (writer, mut section)) in self.writers.iter().zip(sections).enumerate() {
+        for (i, (writer, mut section)) in self.tensors.writers.iter().zip(sections).enumerate() {
             let (tensor, datatype) = (writer.tensor, writer.tensor.datatype(model).name());
             let comma = if i > 0 { "," } else { "" };
             let shape =

@@ -46,7 +46,8 @@ pub(super) async fn index(State(app): State<Arc<App>>, PathId(id): PathId, reque
     answer(StatusCode::OK, &Value::from(listed))
 }
 
-fn entry(id: &ModelId, snapshot: &Snapshot) -> Value {
+/// What the index says of a model.
+pub(super) fn entry(id: &ModelId, snapshot: &Snapshot) -> Value {
     let Snapshot { loaded, loading, failure, withdrawn, .. } = snapshot;
     let (state, reason) = match (loaded, failure) {
         (Some(_), Some(failure)) => ("READY", format!("its new package does not load: {}", failure.message)),
@@ -64,16 +65,21 @@ fn entry(id: &ModelId, snapshot: &Snapshot) -> Value {
 pub(super) async fn load(State(app): State<Arc<App>>, path: ModelPath, request: Request) -> Response {
     let loaded = async {
         let LoadRequest { parameters } = body(&app, request).await?;
-        if let Some(name) = parameters.iter().flatten().map(|(name, _)| name).next() {
-            return Err(ServerError::BadBody(format!(
-                "parameter '{}' is not offered: a model is loaded as it lies in the repository, and uploaded with POST \
-                 /deployments/{{id}}",
-                portend_core::shortened(name)
-            )));
-        }
+        check_parameters(parameters.iter().flatten().map(|(name, _)| name))?;
         app.repository.load(path.meant()).await
     };
     done(&loaded.await)
+}
+
+/// Refuses parameters of a load: they would bring another model than the repository has.
+pub(super) fn check_parameters<'n>(mut names: impl Iterator<Item = &'n String>) -> Result<(), ServerError> {
+    names.next().map_or(Ok(()), |name| {
+        Err(ServerError::BadBody(format!(
+            "parameter '{}' is not offered: a model is loaded as it lies in the repository, and uploaded with POST \
+             /deployments/{{id}}",
+            portend_core::shortened(name)
+        )))
+    })
 }
 
 /// Unloads a model, which answers 503 from then on.

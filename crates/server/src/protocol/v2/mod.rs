@@ -3,10 +3,13 @@
 
 pub(super) mod datatype;
 mod describe;
+mod described;
+pub(super) mod grpc;
 mod infer;
 mod manage;
 mod outputs;
 mod request;
+mod tensors;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -15,40 +18,76 @@ use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
-use axum::routing::{any, get, post};
 use portend_core::shortened;
 use portend_model::Model;
 use serde_json::{Value, json};
 
-use super::{PathId, Protocol, Route, error_key, find_model};
+use super::{Operation, PathId, Protocol, Route, error_key, error_key_schema, find_model, get, post};
 use crate::error::ServerError;
 use crate::http::{self, App};
 use crate::repository::Ready;
 use infer::{Called, InferExchange};
 
 /// The protocol. Its clients take a body without an `error` for a failure of their own.
-pub(super) const PROTOCOL: Protocol = Protocol { name: "v2", routes, paths: &["/v2"], error_form: error_key };
+pub(super) const PROTOCOL: Protocol = Protocol {
+    name: "v2",
+    title: "Open Inference Protocol",
+    routes,
+    paths: &["/v2"],
+    error_form: error_key,
+    error_schema: error_key_schema,
+    schemas: described::schemas,
+};
 
 fn routes() -> Vec<Route> {
+    let shared_memory = |path| {
+        let refused = |method| Operation::of(method, shared_memory, "Refused: shared memory is not offered");
+        Route::model(path, ["get", "post"].map(|method| described::refused(refused(method))))
+    };
     let mut routes = vec![
-        Route::health("/v2/health/live", get(live)),
-        Route::health("/v2/health/ready", get(server_ready)),
-        Route::model("/v2", get(describe::server)),
-        Route::model("/v2/models", get(describe::models)),
-        Route::model("/v2/models/stats", get(describe::all_statistics)),
-        Route::model("/v2/repository/index", post(manage::index)),
-        Route::model("/v2/repository/models/{name}/load", post(manage::load)),
-        Route::model("/v2/repository/models/{name}/unload", post(manage::unload)),
-        Route::model("/v2/systemsharedmemory/{*rest}", any(shared_memory)),
-        Route::model("/v2/cudasharedmemory/{*rest}", any(shared_memory)),
+        Route::health("/v2/health/live", described::live(get(live, "The process is alive"))),
+        Route::health(
+            "/v2/health/ready",
+            described::ready(get(server_ready, "Models can be asked for predictions")),
+        ),
+        Route::model("/v2", described::server(get(describe::server, "The server and its extensions"))),
+        Route::model("/v2/models", described::models(get(describe::models, "The names of all models"))),
+        Route::model(
+            "/v2/models/stats",
+            described::statistics(get(describe::all_statistics, "Statistics of all models")),
+        ),
+        Route::model(
+            "/v2/repository/index",
+            described::index(post(manage::index, "All models with their state")),
+        ),
+        Route::model(
+            "/v2/repository/models/{name}/load",
+            described::load(post(manage::load, "Loads a model")),
+        ),
+        Route::model(
+            "/v2/repository/models/{name}/unload",
+            described::load(post(manage::unload, "Unloads a model")),
+        ),
+        shared_memory("/v2/systemsharedmemory/{*rest}"),
+        shared_memory("/v2/cudasharedmemory/{*rest}"),
     ];
     for version in ["", "/versions/{version}"] {
         let model = format!("/v2/models/{{name}}{version}");
-        routes.push(Route::model(format!("{model}/ready"), get(model_ready)));
-        routes.push(Route::model(format!("{model}/infer"), post(infer)));
-        routes.push(Route::model(format!("{model}/config"), get(describe::config)));
-        routes.push(Route::model(format!("{model}/stats"), get(describe::statistics)));
-        routes.push(Route::model(model, get(describe::model)));
+        let mut add = |path: String, operation: Operation| routes.push(Route::model(path, operation));
+        add(
+            format!("{model}/ready"),
+            described::model_ready(get(model_ready, "Whether a model can be asked")),
+        );
+        add(format!("{model}/infer"), described::infer(post(infer, "Predictions for tensors")));
+        add(
+            format!("{model}/config"),
+            described::config(get(describe::config, "The same in the form of Triton's configuration")),
+        );
+        add(
+            format!("{model}/stats"),
+            described::model_statistics(get(describe::statistics, "Statistics of a model")),
+        );
+        add(model, described::model(get(describe::model, "Inputs and outputs of a model")));
     }
     routes
 }
@@ -79,20 +118,25 @@ impl ModelPath {
     /// The model in the version that is asked for.
     pub(super) async fn find(&self, app: &App) -> Result<Ready, ServerError> {
         let ready = find_model(app, self.prefix.as_deref(), Some(&self.name)).await?;
-        let version = version(&ready.model);
-        match &self.version {
-            Some(asked) if asked != version => Err(ServerError::NotFound(format!(
-                "model '{}' has no version '{}': it has {version}",
-                shortened(&self.name),
-                shortened(asked)
-            ))),
-            _ => Ok(ready),
-        }
+        in_version(ready, self.version.as_deref())
+    }
+}
+
+/// The model, if it has the version that is asked for.
+fn in_version(ready: Ready, asked: Option<&str>) -> Result<Ready, ServerError> {
+    let version = version(&ready.model);
+    match asked {
+        Some(asked) if asked != version => Err(ServerError::NotFound(format!(
+            "model '{}' has no version '{}': it has {version}",
+            ready.deployment.id,
+            shortened(asked)
+        ))),
+        _ => Ok(ready),
     }
 }
 
 /// A model's version; those without one are the first.
-pub(super) fn version(model: &Model) -> &str {
+pub(crate) fn version(model: &Model) -> &str {
     if model.version.is_empty() { "1" } else { &model.version }
 }
 

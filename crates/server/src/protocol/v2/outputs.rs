@@ -102,6 +102,36 @@ pub(crate) struct TensorWriter {
     labels: Vec<Vec<u8>>,
 }
 
+/// The tensors of one answer: a section for each.
+#[derive(Debug)]
+pub(crate) struct Tensors {
+    /// What writes them.
+    pub(crate) writers: Vec<TensorWriter>,
+    /// What they are made of, each once.
+    pub(crate) outputs: Vec<Output>,
+}
+
+impl Tensors {
+    /// Those that `writers` write.
+    pub(crate) fn new(writers: Vec<TensorWriter>) -> Self {
+        let mut outputs: Vec<Output> = writers.iter().map(|writer| writer.tensor.output()).collect();
+        outputs.sort_unstable_by_key(|output| *output as u8);
+        outputs.dedup();
+        Self { writers, outputs }
+    }
+
+    /// Writes rows to the section of each tensor; `scores` has them for each of the outputs.
+    pub(crate) fn rows(&self, model: &Model, scores: &[Predictions], out: &mut [Vec<u8>]) {
+        for (writer, out) in self.writers.iter().zip(out) {
+            let scores =
+                self.outputs.iter().zip(scores).find(|(output, _)| **output == writer.tensor.output());
+            if let Some((_, scores)) = scores {
+                writer.rows(&model.target, scores, out);
+            }
+        }
+    }
+}
+
 /// The shortest form that reads back as the same number.
 const SHORTEST: Format = Format { decimals: None, exponents: true };
 

@@ -1,19 +1,19 @@
-//! An inference request: what its JSON says, and its tensors written into a frame. Nothing of a tensor is copied on the
-//! way: JSON values and raw bytes go from the body straight to their columns.
+//! An inference request as JSON: what it says of tensors, and where their values are.
 
 use std::borrow::Cow;
 
 use portend_core::shortened;
-use portend_model::frame::{Columns, Frame, Place, Value, array};
-use portend_model::{DataError, Model};
+use portend_model::Model;
+use portend_model::frame::Frame;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::datatype::Datatype;
 use super::outputs::{OutputTensor, TensorWriter};
+use super::tensors::{Data, Head, Tensor, fill};
 use crate::error::ServerError;
-use crate::protocol::tensor::{AtMost, dimensions};
+use crate::protocol::tensor::AtMost;
 
 /// The JSON of a request. What is not known is ignored.
 #[derive(Debug, Deserialize)]
@@ -38,45 +38,30 @@ struct Input<'b> {
     data: Option<&'b RawValue>,
 }
 
+/// An output that is asked for.
 #[derive(Debug, Deserialize)]
-struct RequestedOutput<'b> {
+pub(super) struct RequestedOutput<'b> {
     #[serde(borrow)]
-    name: Cow<'b, str>,
-    parameters: Option<Parameters>,
+    pub(super) name: Cow<'b, str>,
+    pub(super) parameters: Option<Parameters>,
 }
 
 /// The parameters that mean something here.
 #[derive(Debug, Default, Deserialize)]
-struct Parameters {
+pub(super) struct Parameters {
     binary_data_size: Option<u64>,
     binary_data: Option<bool>,
     binary_data_output: Option<bool>,
-    content_type: Option<String>,
-    shared_memory_region: Option<IgnoredAny>,
-    classification: Option<IgnoredAny>,
+    pub(super) content_type: Option<String>,
+    pub(super) shared_memory_region: Option<IgnoredAny>,
+    pub(super) classification: Option<IgnoredAny>,
 }
 
 /// The content types of MLServer that mean what is done here anyway.
 const CONTENT_TYPES: [&str; 5] = ["np", "pd", "str", "datetime", "hg_json"];
 
-/// A tensor of the request.
-#[derive(Debug)]
-struct Tensor<'b> {
-    name: Cow<'b, str>,
-    datatype: Datatype,
-    rows: usize,
-    /// Values in a row.
-    width: usize,
-    data: Data<'b>,
-}
-
-#[derive(Debug)]
-enum Data<'b> {
-    Json(&'b str),
-    Raw(&'b [u8]),
-}
-
-fn bad(reason: impl Into<String>) -> ServerError {
+/// A request that is not what it should be.
+pub(super) fn bad(reason: impl Into<String>) -> ServerError {
     ServerError::BadBody(reason.into())
 }
 
@@ -106,39 +91,45 @@ impl<'b> InferRequest<'b> {
         }
     }
 
-    /// What writes the answer: the outputs that are asked for in their order, or the usual ones.
+    /// What writes the answer: the outputs that are asked for, or the usual ones.
     pub(super) fn writers(&self, model: &Model) -> Result<Vec<TensorWriter>, ServerError> {
-        let (offered, usual) = OutputTensor::offered(model);
         let binary = self.parameters.as_ref().and_then(|p| p.binary_data_output).unwrap_or(false);
-        let named = self.outputs.as_ref().map_or(&[][..], |outputs| &outputs.0);
-        if named.is_empty() {
-            return Ok(offered[..usual].iter().map(|t| TensorWriter::new(*t, binary, model)).collect());
-        }
-        let mut writers: Vec<TensorWriter> = Vec::new();
-        for RequestedOutput { name, parameters } in named {
-            let Some(tensor) = offered.iter().find(|tensor| tensor.name() == *name) else {
-                let names: Vec<_> = offered.iter().map(|tensor| tensor.name()).collect();
-                return Err(bad(format!(
-                    "the model has no output '{}': it has {}",
-                    shortened(name),
-                    names.join(", ")
-                )));
-            };
-            if writers.iter().any(|writer| writer.tensor == *tensor) {
-                return Err(bad(format!("output '{name}' is asked for twice")));
-            }
-            check_memory(parameters.as_ref(), "output", name)?;
-            if parameters.as_ref().is_some_and(|p| p.classification.is_some()) {
-                return Err(bad(format!("output '{name}': the classification extension is not offered")));
-            }
-            let binary = parameters.as_ref().and_then(|p| p.binary_data).unwrap_or(binary);
-            writers.push(TensorWriter::new(*tensor, binary, model));
-        }
-        Ok(writers)
+        writers(self.outputs.as_ref().map_or(&[][..], |outputs| &outputs.0), binary, model)
     }
 }
 
-fn check_content_type(parameters: Option<&Parameters>, of: &str) -> Result<(), ServerError> {
+/// What writes the outputs that are asked for, in their order, or the usual ones.
+pub(super) fn writers(
+    named: &[RequestedOutput<'_>],
+    binary: bool,
+    model: &Model,
+) -> Result<Vec<TensorWriter>, ServerError> {
+    let (offered, usual) = OutputTensor::offered(model);
+    if named.is_empty() {
+        return Ok(offered[..usual].iter().map(|t| TensorWriter::new(*t, binary, model)).collect());
+    }
+    let mut writers: Vec<TensorWriter> = Vec::new();
+    for RequestedOutput { name, parameters } in named {
+        let Some(tensor) = offered.iter().find(|tensor| tensor.name() == *name) else {
+            let names: Vec<_> = offered.iter().map(|tensor| tensor.name()).collect();
+            let (name, names) = (shortened(name), names.join(", "));
+            return Err(bad(format!("the model has no output '{name}': it has {names}")));
+        };
+        if writers.iter().any(|writer| writer.tensor == *tensor) {
+            return Err(bad(format!("output '{name}' is asked for twice")));
+        }
+        check_memory(parameters.as_ref(), "output", name)?;
+        if parameters.as_ref().is_some_and(|p| p.classification.is_some()) {
+            return Err(bad(format!("output '{name}': the classification extension is not offered")));
+        }
+        let binary = parameters.as_ref().and_then(|p| p.binary_data).unwrap_or(binary);
+        writers.push(TensorWriter::new(*tensor, binary, model));
+    }
+    Ok(writers)
+}
+
+/// Refuses content types that would mean something else.
+pub(super) fn check_content_type(parameters: Option<&Parameters>, of: &str) -> Result<(), ServerError> {
     match parameters.and_then(|parameters| parameters.content_type.as_deref()) {
         Some(other) if !CONTENT_TYPES.contains(&other) => Err(bad(format!(
             "{of}: content_type '{}' is not read, only {} are",
@@ -162,39 +153,30 @@ fn check_memory(parameters: Option<&Parameters>, kind: &str, name: &str) -> Resu
 impl<'b> Input<'b> {
     /// Checks what it says of itself, and takes its bytes from the `rest` of the body.
     fn tensor(&self, rest: &mut Option<&'b [u8]>) -> Result<Tensor<'b>, ServerError> {
-        let name = shortened(&self.name);
-        let bad = |reason: String| bad(format!("input '{name}': {reason}"));
-        let datatype = Datatype::parse(&self.datatype)
-            .ok_or_else(|| bad(format!("datatype '{}' is not known", shortened(&self.datatype))))?;
-        check_content_type(self.parameters.as_ref(), &format!("input '{name}'"))?;
-        check_memory(self.parameters.as_ref(), "input", &self.name)?;
-        let Some((rows, width)) = dimensions(&self.shape.0) else {
-            let reason = "its shape has no dimension, or is larger than any body";
-            return Err(bad(reason.to_owned()));
+        let head = Head::new(self.name.clone(), &self.datatype, &self.shape.0)?;
+        check_input(self.parameters.as_ref(), &self.name)?;
+        let size = self.parameters.as_ref().and_then(|parameters| parameters.binary_data_size);
+        let data = match (size, self.data) {
+            (Some(_), Some(_)) => Err("it has data and binary_data_size, only one may be".to_owned()),
+            (None, None) => Err("it has neither data nor binary_data_size".to_owned()),
+            (None, Some(_)) if matches!(head.datatype, Datatype::Fp16 | Datatype::Bf16) => {
+                Err(format!("{} is read as binary data only", head.datatype.name()))
+            }
+            (None, Some(data)) if head.values() > data.get().len() => {
+                Err(format!("its data has less than the {} values of its shape", head.values()))
+            }
+            (None, Some(data)) => Ok(Data::Json(data.get())),
+            (Some(size), None) => take(rest, size).map(Data::Raw),
         };
-        let values = rows * width;
-        let data = match (self.parameters.as_ref().and_then(|p| p.binary_data_size), self.data) {
-            (Some(_), Some(_)) => {
-                return Err(bad("it has data and binary_data_size, only one may be".to_owned()));
-            }
-            (None, None) => return Err(bad("it has neither data nor binary_data_size".to_owned())),
-            (None, Some(_)) if matches!(datatype, Datatype::Fp16 | Datatype::Bf16) => {
-                return Err(bad(format!("{} is read as binary data only", datatype.name())));
-            }
-            (None, Some(data)) if values > data.get().len() => {
-                return Err(bad(format!("its data has less than the {values} values of its shape")));
-            }
-            (None, Some(data)) => Data::Json(data.get()),
-            (Some(size), None) => Data::Raw(take(rest, size).map_err(bad)?),
-        };
-        if let (Data::Raw(bytes), Some(size)) = (&data, datatype.size())
-            && bytes.len() != values.saturating_mul(size)
-        {
-            let wanted = values.saturating_mul(size);
-            return Err(bad(format!("it has {} bytes of data, its shape needs {wanted}", bytes.len())));
-        }
-        Ok(Tensor { name: self.name.clone(), datatype, rows, width, data })
+        let data = data.map_err(|reason| head.bad(reason))?;
+        head.with(data)
     }
+}
+
+/// Checks the parameters of an input.
+pub(super) fn check_input(parameters: Option<&Parameters>, name: &str) -> Result<(), ServerError> {
+    check_content_type(parameters, &format!("input '{}'", shortened(name)))?;
+    check_memory(parameters, "input", name)
 }
 
 /// The next bytes behind the JSON.
@@ -208,111 +190,4 @@ fn take<'b>(rest: &mut Option<&'b [u8]>, size: u64) -> Result<&'b [u8], String> 
     })?;
     *rest = Some(others);
     Ok(bytes)
-}
-
-/// One tensor of all features, or one for each.
-fn fill(tensors: &[Tensor<'_>], model: &Model) -> Result<Frame, ServerError> {
-    let Some(first) = tensors.first() else { return Err(bad("the request has no inputs")) };
-    let is_feature = |name: &str| model.features.iter().any(|feature| feature.name == *name);
-    let is_array = tensors.len() == 1 && (first.width != 1 || !is_feature(&first.name));
-    if let Some(tensor) = tensors.iter().find(|tensor| !is_array && tensor.width != 1) {
-        return Err(bad(format!(
-            "input '{}' has {} values in a row: send one value a row for each feature, or all features as the only input",
-            shortened(&tensor.name),
-            tensor.width
-        )));
-    }
-    if let Some(tensor) = tensors.iter().find(|tensor| tensor.rows != first.rows) {
-        let (column, expected, found) = (tensor.name.to_string(), first.rows, tensor.rows);
-        return Err(DataError::ColumnLength { column, expected, found }.into());
-    }
-    let mut columns = model.columns(first.rows)?;
-    if is_array {
-        let places = columns.all_places(first.width)?;
-        first.fill(&mut columns, &places)?;
-        return Ok(columns.finish(first.width)?);
-    }
-    for (position, tensor) in tensors.iter().enumerate() {
-        let place = columns.place(&tensor.name, position)?;
-        tensor.fill(&mut columns, &[place])?;
-    }
-    Ok(columns.finish(tensors.len())?)
-}
-
-impl Tensor<'_> {
-    fn fill(&self, columns: &mut Columns<'_>, places: &[Place]) -> Result<(), ServerError> {
-        let values = self.rows * self.width;
-        let found = match self.data {
-            Data::Raw(bytes) if self.datatype == Datatype::Bytes => {
-                self.fill_texts(columns, places, bytes)?
-            }
-            Data::Raw(bytes) => {
-                self.datatype.fill(columns, places, bytes);
-                values
-            }
-            Data::Json(json) => array::fill(columns, places, json)?,
-        };
-        match found == values {
-            true => Ok(()),
-            false => Err(bad(format!(
-                "input '{}': it has {found} values, its shape needs {values}",
-                shortened(&self.name)
-            ))),
-        }
-    }
-
-    /// Texts, each behind its length; gives their number.
-    fn fill_texts(
-        &self,
-        columns: &mut Columns<'_>,
-        places: &[Place],
-        mut bytes: &[u8],
-    ) -> Result<usize, ServerError> {
-        let mut count = 0;
-        while !bytes.is_empty() {
-            let cut = || bad(format!("input '{}': its value {count} is cut off", shortened(&self.name)));
-            let (length, rest) = bytes.split_first_chunk().ok_or_else(cut)?;
-            let length = u32::from_le_bytes(*length) as usize;
-            let (text, rest) = rest.split_at_checked(length).ok_or_else(cut)?;
-            let (row, place) =
-                (count / self.width.max(1), places.get(count % self.width.max(1)).copied().flatten());
-            if let (Some(input), true) = (place, row < self.rows) {
-                let text = std::str::from_utf8(text)
-                    .map_err(|_| DataError::NotText { column: columns.name(place).to_owned(), row })?;
-                columns.set(row, input, Value::Text(text))?;
-            }
-            (bytes, count) = (rest, count + 1);
-        }
-        Ok(count)
-    }
-}
-
-/// The request that a body of raw values alone stands for: those of the only feature, and all outputs as raw bytes.
-pub(super) fn raw_frame(bytes: &[u8], model: &Model) -> Result<(Frame, Vec<TensorWriter>), ServerError> {
-    let [feature] = model.features.as_slice() else {
-        return Err(bad(format!(
-            "Inference-Header-Content-Length is 0, and a body without JSON needs a model of one feature: this one has {}",
-            model.features.len()
-        )));
-    };
-    let datatype = Datatype::of_feature(feature);
-    let mut columns = match datatype.size() {
-        Some(size) if !bytes.len().is_multiple_of(size) => {
-            let reason =
-                format!("the body has {} bytes, a value of {} has {size}", bytes.len(), datatype.name());
-            return Err(bad(reason));
-        }
-        Some(size) => model.columns(bytes.len() / size)?,
-        None => model.columns(1)?,
-    };
-    let place = columns.place(&feature.name, 0)?;
-    if let (Datatype::Bytes, Some(input)) = (datatype, place) {
-        let text = std::str::from_utf8(bytes);
-        let text = text.map_err(|_| DataError::NotText { column: feature.name.clone(), row: 0 })?;
-        columns.set(0, input, Value::Text(text))?;
-    }
-    datatype.fill(&mut columns, &[place], bytes);
-    let (offered, usual) = OutputTensor::offered(model);
-    let writers = offered[..usual].iter().map(|tensor| TensorWriter::new(*tensor, true, model));
-    Ok((columns.finish(1)?, writers.collect()))
 }

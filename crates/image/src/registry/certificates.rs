@@ -1,0 +1,83 @@
+//! Certificates for one registry, from where Docker and podman keep them: a folder named after the registry, with
+//! authorities in `*.crt`, and a certificate of one's own in `*.cert` with its key in `*.key`.
+
+use std::fs;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, parse_pem};
+
+use super::client::RegistryOptions;
+use crate::error::ImageError;
+
+/// The most bytes of a file with certificates.
+const MOST_BYTES: u64 = 1 << 20;
+/// The most files of such a folder.
+const MOST_FILES: usize = 100;
+
+/// What a registry is met with.
+#[derive(Default)]
+pub(super) struct Certificates {
+    /// PEM texts.
+    pub(super) authorities: Vec<Vec<u8>>,
+    pub(super) own: Option<ClientCert>,
+}
+
+impl Certificates {
+    /// Those of the options, and those of the first folder that there is for the registry.
+    pub(super) fn of(registry: &str, options: &RegistryOptions) -> Result<Self, ImageError> {
+        let mut found = Self { authorities: options.authorities.clone(), own: None };
+        let named = options.certificates.clone().into_iter();
+        let folders = named.chain(options.certificate_folders.iter().map(|folder| folder.join(registry)));
+        for folder in folders {
+            let files = match files(&folder) {
+                Ok(files) => files,
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                Err(e) => return Err(ImageError::file(&folder, e)),
+            };
+            for path in &files {
+                match path.extension().and_then(|ending| ending.to_str()) {
+                    Some("crt") => found.authorities.push(read(path)?),
+                    Some("cert") if found.own.is_none() => found.own = Some(own(path)?),
+                    _ => {}
+                }
+            }
+            break;
+        }
+        Ok(found)
+    }
+}
+
+fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder)?.take(MOST_FILES);
+    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+    files.sort();
+    Ok(files)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ImageError> {
+    let mut bytes = Vec::new();
+    let read = crate::layout::regular(path).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes));
+    read.map(|_| bytes).map_err(|e| ImageError::file(path, e))
+}
+
+/// A certificate to show, with the key that lies beside it.
+fn own(path: &Path) -> Result<ClientCert, ImageError> {
+    let key_path = path.with_extension("key");
+    let (mut chain, mut key): (Vec<Certificate<'static>>, Option<PrivateKey<'static>>) = Default::default();
+    for file in [path, &key_path] {
+        for item in parse_pem(&read(file)?) {
+            match item {
+                Ok(PemItem::Certificate(certificate)) => chain.push(certificate),
+                Ok(PemItem::PrivateKey(found)) => key = Some(found),
+                Ok(_) => {}
+                Err(e) => return Err(ImageError::bad(file.display().to_string(), format!("not PEM: {e}"))),
+            }
+        }
+    }
+    match key {
+        Some(key) if !chain.is_empty() => Ok(ClientCert::new_with_certs(&chain, key)),
+        Some(_) => Err(ImageError::bad(path.display().to_string(), "it holds no certificate")),
+        None => Err(ImageError::bad(key_path.display().to_string(), "it holds no private key")),
+    }
+}

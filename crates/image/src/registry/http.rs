@@ -1,0 +1,197 @@
+//! One HTTP request, and its repetition. No redirect is followed here: whoever asks decides where it may lead.
+
+use std::io::Read;
+use std::time::Duration;
+
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Body, SendBody, http};
+
+use super::address::Address;
+use super::answer::Answer;
+use super::certificates::Certificates;
+use crate::error::ImageError;
+
+/// How often a request is made, and the times between.
+const ATTEMPTS: u32 = 3;
+pub(super) const RETRIED: [u16; 8] = [408, 429, 499, 500, 502, 503, 504, 522];
+/// The longest that a server may ask to wait.
+const MOST_WAIT: Duration = Duration::from_secs(60);
+
+/// How servers are reached.
+pub(super) struct Http {
+    agent: Agent,
+    wait: Duration,
+}
+
+impl Http {
+    /// Over TLS that trusts the system's authorities and these, and through the proxy that the environment names.
+    pub(super) fn new(
+        certificates: &Certificates,
+        trusts_anyone: bool,
+        wait: Duration,
+    ) -> Result<Self, ImageError> {
+        let tls =
+            TlsConfig::builder().disable_verification(trusts_anyone).client_cert(certificates.own.clone());
+        let tls = match roots(&certificates.authorities)? {
+            Some(roots) => tls.root_certs(RootCerts::new_with_certs(&roots)),
+            None => tls,
+        };
+        let config = config(Duration::from_secs(10)).tls_config(tls.build());
+        Ok(Self { agent: config.build().new_agent(), wait })
+    }
+
+    /// For addresses of this machine's own network: without a proxy, and not waited for where nobody is.
+    pub(super) fn direct() -> Self {
+        let config = config(Duration::from_secs(2)).proxy(None);
+        Self { agent: config.build().new_agent(), wait: Duration::from_millis(100) }
+    }
+
+    pub(super) fn once(
+        &self,
+        method: &str,
+        address: &Address,
+        headers: &[(&str, String)],
+        authorization: Option<&str>,
+        body: &[u8],
+    ) -> Result<Answer, ImageError> {
+        let request = request(method, address, headers, authorization);
+        let refused = |e: http::Error| ImageError::Refused(format!("{}: {e}", address.origin()));
+        let answer = match method {
+            "GET" | "HEAD" | "DELETE" => self.agent.run(request.body(()).map_err(refused)?),
+            _ => self.agent.run(request.body(body).map_err(refused)?),
+        };
+        answered(address, answer)
+    }
+
+    /// The same with a body of so many bytes, which are read while they are sent.
+    pub(super) fn stream(
+        &self,
+        method: &str,
+        address: &Address,
+        headers: &[(&str, String)],
+        authorization: Option<&str>,
+        body: &mut dyn Read,
+        length: u64,
+    ) -> Result<Answer, ImageError> {
+        let mut body = body.take(length);
+        let request =
+            request(method, address, headers, authorization).header("content-length", length.to_string());
+        let refused = |e: http::Error| ImageError::Refused(format!("{}: {e}", address.origin()));
+        let request = request.body(SendBody::from_reader(&mut body)).map_err(refused)?;
+        answered(address, self.agent.run(request))
+    }
+
+    /// Makes a request again where what went wrong may pass.
+    pub(super) fn repeated(
+        &self,
+        mut attempt: impl FnMut() -> Result<Answer, ImageError>,
+    ) -> Result<Answer, ImageError> {
+        let mut wait = self.wait;
+        for _ in 1..ATTEMPTS {
+            let mut pause = wait;
+            match attempt() {
+                Ok(answer) if RETRIED.contains(&answer.status) => {
+                    pause = answer.retry_after().unwrap_or(wait).min(MOST_WAIT).max(wait.min(MOST_WAIT));
+                }
+                Err(error) if passes(&error) && !is_final(&error) => {}
+                ended => return ended,
+            }
+            std::thread::sleep(pause);
+            wait *= 3;
+        }
+        attempt()
+    }
+
+    /// Waits before something larger than a request is done again.
+    pub(super) fn pause(&self, attempt: u32) {
+        std::thread::sleep(self.wait * 3_u32.pow(attempt.min(3)));
+    }
+}
+
+fn request(
+    method: &str,
+    address: &Address,
+    headers: &[(&str, String)],
+    authorization: Option<&str>,
+) -> http::request::Builder {
+    let request = http::Request::builder().method(method).uri(address.as_str());
+    let own = authorization.map(|value| ("authorization", value));
+    let headers = headers.iter().map(|(name, value)| (*name, value.as_str())).chain(own);
+    headers.fold(request, |request, (name, value)| request.header(name, value))
+}
+
+fn answered(
+    address: &Address,
+    answer: Result<http::Response<Body>, ureq::Error>,
+) -> Result<Answer, ImageError> {
+    let answer = answer.map_err(|error| match error {
+        // what is wrong with the bytes that were to be sent
+        ureq::Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<ImageError>()) => {
+            ImageError::io(address.origin(), error)
+        }
+        error => unreachable(address, &error),
+    })?;
+    let (parts, body) = answer.into_parts();
+    Ok(Answer::new(parts.status.as_u16(), address.clone(), parts.headers, body))
+}
+
+fn config(connect: Duration) -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {
+    Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .user_agent(concat!("portend/", env!("CARGO_PKG_VERSION")))
+        .accept_encoding("identity")
+        .timeout_connect(Some(connect))
+        .timeout_per_read(Some(Duration::from_secs(60)))
+        .timeout_per_write(Some(Duration::from_secs(60)))
+        .timeout_recv_response(Some(Duration::from_secs(120)))
+        .timeout_await_100(Some(Duration::ZERO))
+}
+
+/// An error that a further attempt may not meet.
+pub(super) fn passes(error: &ImageError) -> bool {
+    matches!(error, ImageError::Unreachable(_))
+}
+
+/// Of what could not be reached: a certificate that is not trusted stays so.
+fn is_final(error: &ImageError) -> bool {
+    !matches!(error, ImageError::Unreachable(text) if !text.contains(CERTIFICATE))
+}
+
+const CERTIFICATE: &str = "certificate";
+
+fn unreachable(address: &Address, error: &ureq::Error) -> ImageError {
+    let remedy = match error {
+        ureq::Error::HostNotFound => "; is its name right?",
+        // of TLS, or of the connection that carries it
+        error if error.to_string().contains(CERTIFICATE) => {
+            "; --ca-file names the authority of a private registry"
+        }
+        _ => "",
+    };
+    ImageError::Unreachable(format!("cannot ask {}: {error}{remedy}", address.origin()))
+}
+
+/// The system's certificate authorities and further ones. None: there are none, so that those count that the program
+/// brings with it.
+fn roots(more: &[Vec<u8>]) -> Result<Option<Vec<Certificate<'static>>>, ImageError> {
+    let system = rustls_native_certs::load_native_certs().certs;
+    let mut roots: Vec<_> = system.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+    for pem in more {
+        let before = roots.len();
+        for item in parse_pem(pem) {
+            match item {
+                Ok(PemItem::Certificate(certificate)) => roots.push(certificate),
+                Ok(_) => {}
+                Err(e) => return Err(ImageError::Name(format!("a certificate authority is not PEM: {e}"))),
+            }
+        }
+        if roots.len() == before {
+            return Err(ImageError::Name(
+                "a file of certificate authorities holds no certificate".to_owned(),
+            ));
+        }
+    }
+    Ok(Some(roots).filter(|roots| !roots.is_empty()))
+}
