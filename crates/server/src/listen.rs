@@ -32,9 +32,13 @@ impl Server {
     /// Looks at the configured path and binds the address; nothing is loaded yet.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         let tls = config.tls.clone().map(Tls::new).transpose()?.map(Arc::new);
-        // a disk or store that is slow to look at holds up no thread of the runtime
-        let app = tokio::task::spawn_blocking(|| App::new(config)).await;
-        let app = app.map_err(|e| StartError::Threads(std::io::Error::other(e)))??;
+        let app = match config.store {
+            // a store that is slow to look at holds up no thread of the runtime
+            Some(_) => tokio::task::spawn_blocking(|| App::new(config))
+                .await
+                .map_err(|e| StartError::Threads(std::io::Error::other(e)))?,
+            None => App::new(config),
+        }?;
         let listeners = Listeners::bind(&app.config).await?;
         Ok(Self { listeners, tls, app: Arc::new(app) })
     }
