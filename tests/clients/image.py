@@ -152,7 +152,26 @@ def in_podman(folder, digest):
     environment = dict(os.environ, HOME=str(folder), CONTAINERS_CONF=str(folder / "containers.conf"),
                        CONTAINERS_STORAGE_CONF=str(folder / "storage.conf"))
     run("podman", "load", "-i", folder / "model.tar", env=environment)
+    # built on an image of another tool: its files, variables and labels stay, and it still runs
+    (folder / "of-the-base").write_text("of the base\n")
+    run("umoci", "init", "--layout", folder / "base")
+    run("umoci", "new", "--image", f"{folder}/base:v1")
+    run("umoci", "insert", "--image", f"{folder}/base:v1", folder / "of-the-base", "/etc/of-the-base")
+    run("umoci", "config", "--image", f"{folder}/base:v1", "--config.env", "OF_THE_BASE=1", "--config.label", "base=here",
+        "--os", "linux", "--architecture", json.loads(run(PROGRAM, "image", "inspect", folder / "model.tar", "--output",
+                                                          "json"))["images"][0]["platform"].split("/")[1])
+    run(PROGRAM, "image", "build", PACKAGE, "--base", f"oci:{folder}/base:v1", "--to", folder / "based.tar", "--name",
+        "portend/based:1", env=environment)
+    run("podman", "load", "-i", folder / "based.tar", env=environment)
+    told = json.loads(run("podman", "image", "inspect", "docker.io/portend/based:1", env=environment))[0]["Config"]
+    assert "OF_THE_BASE=1" in told["Env"] and told["Labels"]["base"] == "here" and told["User"] == "65532:65532", told
+    run(PROGRAM, "image", "copy", folder / "based.tar", f"oci:{folder}/based:v1")
+    run("umoci", "unpack", "--image", f"{folder}/based:v1", folder / "based-bundle")
+    assert (folder / "based-bundle/rootfs/etc/of-the-base").read_text() == "of the base\n"
     try:
+        serve("by podman, on the base of another tool",
+              ["podman", "run", "--rm", "--network", "host", "--read-only", "--cap-drop", "all",
+               "-e", "PORTEND_HOST=127.0.0.1", "docker.io/portend/based:1", "--port", "PORT"], environment)
         serve("by podman, read-only and without capabilities",
               ["podman", "run", "--rm", "--network", "host", "--read-only", "--cap-drop", "all",
                "--security-opt", "no-new-privileges", "-e", "PORTEND_HOST=127.0.0.1",

@@ -29,6 +29,8 @@ async def ask(port):
     url = f"http://127.0.0.1:{port}"
     client = InferenceRESTClient(RESTConfig(protocol="v1"))
     expect("ready", await client.is_model_ready(url, "fraud"), True)
+    for prefix in ("", "/model/fraud", "/seldon/any/fraud"):
+        expect(f"alive at {prefix or '/'}", await client.is_server_live(url + prefix), True)
     records = list(csv.DictReader((DEMO / "fraud-scoring.csv").open()))
     wanted = predicted(port, records)
     for what, instances in {

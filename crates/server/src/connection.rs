@@ -36,6 +36,9 @@ const TAKEN_BACK: usize = 32;
 const ASKED_EVERY: Duration = Duration::from_secs(60);
 const ASKED_FOR: Duration = Duration::from_secs(20);
 
+/// How long one may have no request: this also ends those whose head does not end.
+const IDLE: Duration = Duration::from_secs(300);
+
 /// What connections are served with.
 #[derive(Clone)]
 pub(crate) struct Serving {
@@ -137,6 +140,7 @@ impl Serving {
             biased;
             _ = &mut connection => return,
             () = end => {}
+            () = tally.idle(IDLE) => {}
         }
         connection.as_mut().graceful_shutdown();
         loop {

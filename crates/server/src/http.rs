@@ -82,8 +82,21 @@ impl App {
             return Err("the server is stopping".to_owned());
         }
         match id {
-            Some(id) => self.repository.model(Some(id)).await.map(|_| ()).map_err(|error| error.to_string()),
+            Some(id) => {
+                let ready = self.repository.model(Some(id)).await;
+                ready.map(|_| ()).map_err(|error| self.for_anybody(error).to_string())
+            }
             None => self.repository.readiness().await.map_err(str::to_owned),
+        }
+    }
+
+    /// An error as those are told it who ask for health: where a token is set they need none, and see no names of models.
+    pub(crate) fn for_anybody(&self, error: ServerError) -> ServerError {
+        match error {
+            ServerError::NotFound(_) if self.config.token.is_some() => {
+                ServerError::NotFound("there is no such deployment, or the path names none".to_owned())
+            }
+            error => error,
         }
     }
 

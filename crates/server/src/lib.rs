@@ -16,6 +16,7 @@ mod listen;
 mod metrics;
 mod openapi;
 mod opening;
+mod packing;
 mod patience;
 mod protocol;
 mod repository;

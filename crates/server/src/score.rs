@@ -397,7 +397,9 @@ mod tests {
         }
 
         fn decode(self, model: &Model, _: usize) -> Result<(Vec<Frame>, Self), ServerError> {
-            Ok((vec![model.columns(self.0)?.finish(1)?], self))
+            let mut columns = model.columns(self.0)?;
+            columns.place("x", 0)?;
+            Ok((vec![columns.finish(1)?], self))
         }
     }
 

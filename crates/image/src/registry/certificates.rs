@@ -4,7 +4,11 @@
 use std::fs;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, parse_pem};
 
 use super::client::RegistryOptions;
@@ -61,23 +65,38 @@ fn read(path: &Path) -> Result<Vec<u8>, ImageError> {
     read.map(|_| bytes).map_err(|e| ImageError::file(path, e))
 }
 
+/// Whether a certificate and a key belong together and can be shown: later it would be too late to say so.
+fn check(chain: &[Certificate<'static>], key: PrivateKeyDer<'static>) -> Result<(), String> {
+    let chain = chain.iter().map(|one| CertificateDer::from(one.der().to_vec())).collect();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|e| e.to_string())?.with_root_certificates(RootCertStore::empty());
+    builder.with_client_auth_cert(chain, key).map(|_| ()).map_err(|e| format!("it cannot be shown: {e}"))
+}
+
 /// A certificate to show, with the key that lies beside it.
 fn own(path: &Path) -> Result<ClientCert, ImageError> {
     let key_path = path.with_extension("key");
     let (mut chain, mut key): (Vec<Certificate<'static>>, Option<PrivateKey<'static>>) = Default::default();
-    for file in [path, &key_path] {
-        for item in parse_pem(&read(file)?) {
+    let key_text = read(&key_path)?;
+    for (file, text) in [(path, &read(path)?), (key_path.as_path(), &key_text)] {
+        for item in parse_pem(text) {
             match item {
                 Ok(PemItem::Certificate(certificate)) => chain.push(certificate),
-                Ok(PemItem::PrivateKey(found)) => key = Some(found),
+                // of the key's file alone, and the first: the one that is checked
+                Ok(PemItem::PrivateKey(found)) if file == key_path => key = key.or(Some(found)),
                 Ok(_) => {}
                 Err(e) => return Err(ImageError::bad(file.display().to_string(), format!("not PEM: {e}"))),
             }
         }
     }
+    let bad = |reason: String| ImageError::bad(path.display().to_string(), reason);
+    if let Ok(plain) = PrivateKeyDer::from_pem_slice(&key_text) {
+        check(&chain, plain).map_err(bad)?;
+    }
     match key {
         Some(key) if !chain.is_empty() => Ok(ClientCert::new_with_certs(&chain, key)),
-        Some(_) => Err(ImageError::bad(path.display().to_string(), "it holds no certificate")),
+        Some(_) => Err(bad("it holds no certificate".to_owned())),
         None => Err(ImageError::bad(key_path.display().to_string(), "it holds no private key")),
     }
 }

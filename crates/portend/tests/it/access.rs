@@ -63,6 +63,31 @@ fn routes_but_those_of_health_ask_for_the_token_and_no_log_shows_it() {
     assert!(!log.contains(TOKEN), "{log}");
 }
 
+#[test]
+fn who_asks_for_health_without_a_token_sees_no_names_of_models() {
+    let check = |token: &[(&str, &str)], shown: bool| {
+        let mut command = portend();
+        command.args(["serve", "--port", "0"]).arg(repository("examples/demo")).envs(token.iter().copied());
+        let server = RunningServer::start(command);
+        for (target, status) in [
+            ("/model/nope/ready", 503),
+            ("/model/nope/v2/health/ready", 503),
+            ("/model/nope/health", 503),
+            ("/model/nope/vertex/health", 503),
+            ("/model/nope/health/status", 404),
+            ("/api/v1.0/status/nope", 404),
+            ("/health/status", 404),
+        ] {
+            let answer = server.get(target);
+            let found = (answer.status, answer.text().contains("revenue"));
+            assert_eq!(found, (status, shown), "{target}: {}", answer.text());
+        }
+        server.stop();
+    };
+    check(&[], true);
+    check(&[("PORTEND_TOKEN", TOKEN)], false);
+}
+
 /// What an answer says to browsers about origins, methods and headers.
 fn check(cors: &str, origin: &str, told: Option<&str>) {
     let server = serve(&[("PORTEND_CORS", cors)]);

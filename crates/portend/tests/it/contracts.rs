@@ -274,13 +274,19 @@ fn what_platforms_look_for_is_there() {
     let server = RunningServer::serve(&repository("examples/demo"));
     let mut connection = server.connect();
     assert_eq!(connection.ask("GET", "/model/fraud/v1/models/x", &[], b"").status, 200);
+    let alive = json!({ "status": "alive", "name": "portend", "version": env!("CARGO_PKG_VERSION") });
     let status = json!([{ "version": "1", "state": "AVAILABLE", "status": { "error_code": "OK", "error_message": "" } }]);
     for (target, expected) in [
         ("/ping", json!({ "response": "pong" })),
-        ("/", json!({ "status": "alive", "name": "portend", "version": env!("CARGO_PKG_VERSION") })),
+        ("/", alive.clone()),
+        ("/model/fraud/", alive.clone()),
+        ("/deployment/fraud", alive.clone()),
+        ("/seldon/any/fraud/", alive.clone()),
+        ("/seldon/fraud", alive),
         ("/healthcheck", json!({ "status": true })),
         ("/model/fraud/healthcheck", json!({ "status": true })),
         ("/vertex/health", json!({})),
+        ("/deployment/fraud/vertex/health", json!({})),
         ("/v1/models", json!({ "models": ["fraud", "revenue"] })),
         ("/model/fraud/v1/models", json!({ "models": ["fraud"] })),
         ("/v1/models/fraud", json!({ "name": "fraud", "ready": true, "model_version_status": status })),
@@ -295,7 +301,12 @@ fn what_platforms_look_for_is_there() {
         );
         assert_eq!(serde_json::from_slice::<Value>(&answer.body).unwrap(), expected, "{target}");
     }
-    for (target, expected) in [("/health", "\n"), ("/version", "3.17.2")] {
+    for (target, expected) in [
+        ("/health", "\n"),
+        ("/version", "3.17.2"),
+        ("/model/fraud/health", "\n"),
+        ("/model/fraud/version", "3.17.2"),
+    ] {
         assert_eq!(connection.ask("GET", target, &[], b"").text(), expected);
     }
     let metadata: Value =

@@ -164,15 +164,21 @@ fn bodies() -> Vec<(&'static str, Vec<u8>, u32, &'static str)> {
         ),
         (
             "texts cut off",
-            changed(|r| r.raw_input_contents[7] = vec![9, 0, 0, 0, 65].into()),
+            changed(|r| r.raw_input_contents[7] = b"\x09\0\0\0AAAAAAAA".to_vec().into()),
             INVALID,
             "input 'pbcr': its value 0 is cut off",
         ),
         (
-            "a text less",
-            changed(|r| r.raw_input_contents[7].truncate(6)),
+            "texts less",
+            changed(|r| r.raw_input_contents[7] = b"\x08\0\0\0AAAAAAAA".to_vec().into()),
             INVALID,
             "input 'pbcr': it has 1 values, its shape needs 3",
+        ),
+        (
+            "less than the lengths of the texts",
+            changed(|r| r.raw_input_contents[7].truncate(6)),
+            INVALID,
+            "input 'pbcr': it has 6 bytes of data, its shape needs 12 or more",
         ),
         (
             "an unknown output",

@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Read;
 use std::path::Path;
+
+use flate2::read::GzDecoder;
 
 use crate::connection::Answer;
 use crate::repository;
@@ -240,6 +243,39 @@ fn open_metrics_come_with_exemplars_and_only_when_they_are_asked_for() {
             assert_eq!(samples(text)["portend_rows_total{model=\"m\"}"], 1.0);
         }
     }
+    server.stop();
+}
+
+#[test]
+fn a_scraper_that_takes_gzip_gets_the_same_series_compressed() {
+    let folder = stumps(&[("a/m.txt", 1.0)]);
+    let server = serve(folder.path(), &[]);
+    assert_eq!(predict(&server, "a"), Ok(1.0));
+    let ask = |header: &str| server.connect().ask("GET", "/metrics", &[header], b"");
+    let (plain, packed) = (ask("Accept: */*"), ask("Accept-Encoding: gzip"));
+    assert_eq!((plain.header("content-encoding"), packed.header("content-encoding")), (None, Some("gzip")));
+    assert_eq!(packed.header("content-type"), plain.header("content-type"));
+    assert!(packed.body.len() * 4 < plain.body.len(), "{} of {}", packed.body.len(), plain.body.len());
+    let mut text = String::new();
+    GzDecoder::new(&packed.body[..]).read_to_string(&mut text).unwrap();
+    assert!(samples(&text).keys().eq(samples(plain.text()).keys()));
+    server.stop();
+}
+
+#[test]
+fn behind_a_prefix_the_series_of_its_model_are_told() {
+    let folder = stumps(&[("a/m.txt", 1.0), ("b/m.txt", 2.0)]);
+    let server = serve(folder.path(), &[]);
+    assert_eq!((predict(&server, "a"), predict(&server, "b")), (Ok(1.0), Ok(2.0)));
+    let all = scraped(&server);
+    for target in ["/deployment/a/prometheus", "/seldon/any/a/prometheus", "/model/a/metrics"] {
+        let answer = server.get(target);
+        let found: Vec<_> = samples(answer.text()).into_keys().collect();
+        let of_a = |name: &&String| name.contains("model=\"a\"");
+        assert_eq!(found, all.keys().filter(of_a).cloned().collect::<Vec<_>>(), "{target}");
+    }
+    let unknown = server.get("/model/c/metrics");
+    assert_eq!((unknown.status, unknown.text().contains("a, b")), (404, true), "{}", unknown.text());
     server.stop();
 }
 

@@ -133,6 +133,7 @@ fn bad_arrays() -> Vec<Case> {
             &tensor("[1000000000,11]", "[1]"),
             "data.tensor: it has less than the 11000000000 values of its shape",
         ),
+        data(&tensor("[3000000,0]", "[]"), "data.tensor: it has less than the 3000000 values of its shape"),
         data(&tensor("[1,11]", "[1,2,3,4,5,6]"), "data.tensor: it has 6 values, its shape needs 11"),
         data(
             &tensor("[11]", "[1,2,3,4,5,6,7,8,9,10,11]"),

@@ -59,7 +59,9 @@ fn bad_json() -> Vec<Case> {
         case("{", format!("{start}: EOF while parsing an object at line 1 column 1")),
         case(
             "7",
-            format!("{start}: invalid type: integer `7`, expected struct InferRequest at line 1 column 1"),
+            format!(
+                "{start}: invalid type: integer `7`, expected a JSON object with 'inputs' at line 1 column 1"
+            ),
         ),
         case("{}", format!("{start}: missing field `inputs` at line 1 column 2")),
         case("dir,hir\n1,2\n", format!("{start}: expected value at line 1 column 1")),
@@ -69,8 +71,24 @@ fn bad_json() -> Vec<Case> {
         case(r#"{"inputs":[{"shape":[1],"datatype":"FP64","data":[1]}]}"#, {
             format!("{start}: missing field `name` at line 1 column 53")
         }),
-        case(r#"{"inputs":[{"name":"dir","shape":[-1],"datatype":"FP64","data":[1]}]}"#, {
-            format!("{start}: invalid value: integer `-1`, expected u64 at line 1 column 36")
+        case(
+            "[]",
+            format!("{start}: invalid length 0, expected a JSON object with 'inputs' at line 1 column 2"),
+        ),
+        case(r#"{"inputs":[1]}"#, {
+            format!(
+                "{start}: invalid type: integer `1`, expected an input, which is a JSON object at line 1 column 12"
+            )
+        }),
+        case(r#"{"inputs":[],"outputs":["label"]}"#, {
+            format!(
+                "{start}: invalid type: string \"label\", expected an output, which is a JSON object at line 1 column 31"
+            )
+        }),
+        case(r#"{"inputs":[],"parameters":7}"#, {
+            format!(
+                "{start}: invalid type: integer `7`, expected parameters, which are a JSON object at line 1 column 27"
+            )
         }),
         case(r#"{"inputs":[{"name":"dir","shape":[1,1,1,1,1,1,1,1,1],"datatype":"FP64","data":[1]}]}"#, {
             format!("{start}: a list has more than 8 items at line 1 column 52")
@@ -80,6 +98,8 @@ fn bad_json() -> Vec<Case> {
         }),
         case(r#"{"inputs":[]}"#, "the request has no inputs"),
         first(&shape("[]"), "input 'dir': its shape has no dimension, or is larger than any body"),
+        first(&shape("[-1]"), "input 'dir': its shape has a negative size: tell how many rows are sent"),
+        first(&shape("[3000000,0]"), "input 'dir': its shape has rows without values"),
         first(&shape("[4294967296,4294967296]"), {
             "input 'dir': its shape has no dimension, or is larger than any body"
         }),
@@ -179,7 +199,12 @@ fn bad_bytes() -> Vec<Case> {
         ),
         raw_first("FP64", 8, &[0; 9], "1 bytes follow the last tensor of the body"),
         raw_first("FP32", 8, &[0; 8], "input 'dir': it has 8 bytes of data, its shape needs 4"),
-        raw_first("BYTES", 3, &[0; 3], "input 'dir': its value 0 is cut off"),
+        raw_first("BYTES", 3, &[0; 3], "input 'dir': it has 3 bytes of data, its shape needs 4 or more"),
+        raw(
+            r#"{"inputs":[{"name":"x","datatype":"BYTES","shape":[3000000,11],"parameters":{"binary_data_size":5}}]}"#,
+            b"\x01\0\0\0a",
+            "input 'x': it has 5 bytes of data, its shape needs 132000000 or more",
+        ),
         raw_first("BYTES", 8, b"\x05\0\0\0abcd", "input 'dir': its value 0 is cut off"),
         raw_first("BYTES", 8, b"\0\0\0\0\0\0\0\0", "input 'dir': it has 2 values, its shape needs 1"),
         raw_first("BYTES", 5, b"\x01\0\0\0\xff", "column 'dir', row 0: the bytes are not UTF-8 text"),

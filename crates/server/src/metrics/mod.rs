@@ -19,7 +19,8 @@ use axum::response::{IntoResponse, Response};
 use crate::admission::Gauges;
 use crate::error::{Cause, ServerError};
 use crate::http::App;
-use crate::protocol::{self, Route, get};
+use crate::packing::{accepted_packing, packed};
+use crate::protocol::{self, PathId, Route, get};
 use crate::repository::Deployment;
 use models::Seen;
 use serde_json::json;
@@ -28,7 +29,7 @@ use text::{Kind, Text};
 /// The one label of exemplars.
 const REQUEST_ID: &str = "request_id";
 
-/// The routes of figures.
+/// Where figures are told: under the root all of them, under a prefix those of the one model.
 pub(crate) fn routes() -> Vec<Route> {
     let told = || {
         get(metrics, "Figures about the server and its models")
@@ -36,24 +37,33 @@ pub(crate) fn routes() -> Vec<Route> {
                 let text = json!({ "schema": { "type": "string" } });
                 json!({ "text/plain": text, "application/openmetrics-text": text })
             })
-            .may(&[Cause::Defect])
+            .may(&[Cause::Name, Cause::Defect])
     };
-    vec![Route::root("/metrics", told()), Route::root("/prometheus", told())]
+    vec![Route::model("/metrics", told()), Route::model("/prometheus", told())]
 }
 
-/// All figures, in the form that is asked for.
-async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+/// The figures, in the form that is asked for.
+async fn metrics(State(app): State<Arc<App>>, PathId(id): PathId, headers: HeaderMap) -> Response {
     let open = asks_for_open_metrics(&headers);
-    let deployments = app.repository.deployments(None).await;
-    // counts files and may write megabytes
-    let written = tokio::task::spawn_blocking(move || written(&app, &deployments, open)).await;
-    match written {
-        Ok(text) => {
+    let deployments = app.repository.deployments(id.as_deref()).await;
+    if deployments.is_empty() && id.is_some() {
+        return protocol::error_response("/metrics", &app.repository.unknown(id.as_deref()));
+    }
+    let (of_server, packing) = (id.is_none(), accepted_packing(&headers));
+    // counts files, and may write megabytes
+    let told = tokio::task::spawn_blocking(move || {
+        let text = written(&app, &deployments, of_server, open);
+        let mut headers = HeaderMap::new();
+        let chunks = packed(vec![text.into_bytes()], packing, &mut headers);
+        (headers, chunks.concat())
+    });
+    match told.await {
+        Ok((headers, text)) => {
             let content_type = match open {
                 true => "application/openmetrics-text; version=1.0.0; charset=utf-8",
                 false => "text/plain; version=0.0.4; charset=utf-8",
             };
-            (StatusCode::OK, [(header::CONTENT_TYPE, content_type)], text).into_response()
+            (StatusCode::OK, headers, [(header::CONTENT_TYPE, content_type)], text).into_response()
         }
         Err(_) => protocol::error_response("/metrics", &ServerError::Internal),
     }
@@ -84,12 +94,16 @@ fn asks_for_open_metrics(headers: &HeaderMap) -> bool {
     open > 0.0 && open >= classic
 }
 
-fn written(app: &App, deployments: &[Arc<Deployment>], open: bool) -> String {
+fn written(app: &App, deployments: &[Arc<Deployment>], of_server: bool, open: bool) -> String {
     let seen: Vec<Seen<'_>> = deployments.iter().map(|deployment| Seen::new(deployment)).collect();
     let mut text = Text::new(open);
-    server(&mut text, app, seen.len());
+    if of_server {
+        server(&mut text, app, seen.len());
+    }
     models::write(&mut text, &seen);
-    process::write(&mut text, app.started.1);
+    if of_server {
+        process::write(&mut text, app.started.1);
+    }
     compatible::write(&mut text, app.config.compatible_metrics, &seen);
     text.finish()
 }

@@ -58,7 +58,8 @@ const DESCRIPTION: &str = "Each path about one model stands under the root, wher
     default one, and behind the prefixes that `servers` lists, where `{id}` says which model is meant and names in the \
     rest of the path may be any. Slashes at the end of a path and repeated ones are ignored. GET routes answer HEAD as \
     well.\n\nBodies may come in `Content-Encoding: gzip` or `deflate`. A request whose head is no HTTP/1.1 is answered \
-    400, 414 or 431 with an empty body, and a method that a path does not have 405 in the form of the path's protocol.";
+    400, 414 or 431 with an empty body, and a method that a path does not have 405 in the form of the path's protocol. Calls of gRPC are told by \
+    server reflection.";
 
 impl Document<'_> {
     /// The whole of it.
@@ -143,8 +144,9 @@ impl Document<'_> {
     }
 
     fn tags(&self) -> Value {
-        let told = self.routes().into_iter().map(|(place, _)| place).collect::<BTreeSet<_>>();
-        told.into_iter().map(|place| json!({ "name": tag(place) })).collect()
+        let mut places: Vec<_> = self.routes().into_iter().map(|(place, _)| place).collect();
+        places.dedup();
+        places.into_iter().map(|place| json!({ "name": tag(place) })).collect()
     }
 
     /// The routes that are told, each with the place of its protocol; None for those of the server.

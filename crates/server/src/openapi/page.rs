@@ -31,8 +31,8 @@ const FILES: [File; 2] = [
 /// Ours.
 const START: (&str, &str) = ("start.js", include_str!("page/start.js"));
 
-/// What a browser may do for the page. Swagger UI sets styles of elements, and its icons are part of its sheet.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+/// What a browser may do for the page. The icons of Swagger UI stand in its sheet.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The page. `files` and `document` are where these are, from the folder in which a path stands that ends without a slash.

@@ -235,3 +235,55 @@ fn feature_schema(feature: &Feature) -> Value {
         _ => json!({ "type": ["number", "null"], "format": "double" }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feature(dtype: Dtype, levels: &[Label]) -> Feature {
+        Feature { dtype, levels: levels.to_vec(), ..Feature::number("x") }
+    }
+
+    #[test]
+    fn a_sample_is_told_as_it_can_be_sent() {
+        let levels = [Label::Text("no".into()), Label::Integer(7)];
+        for (feature, number, expected) in [
+            (feature(Dtype::Float64, &[]), 0.1, json!(0.1)),
+            (feature(Dtype::Float64, &[]), f64::from(0.1_f32), json!(0.1)),
+            (feature(Dtype::Float64, &[]), f64::from(1e-20_f32), json!(1e-20)),
+            (feature(Dtype::Float64, &[]), 3.0, json!(3)),
+            (feature(Dtype::Float64, &[]), 1e20, json!(1e20)),
+            (feature(Dtype::Float64, &[]), f64::NAN, Value::Null),
+            (feature(Dtype::Float64, &[]), f64::NEG_INFINITY, json!("-Infinity")),
+            (feature(Dtype::Bool, &[]), 1.0, json!(true)),
+            (feature(Dtype::Bool, &[]), 0.5, json!(0.5)),
+            (feature(Dtype::Category, &levels), 0.0, json!("no")),
+            (feature(Dtype::Category, &levels), 1.0, json!(7)),
+            (feature(Dtype::Category, &levels), 2.0, Value::Null),
+        ] {
+            assert_eq!(sampled(&feature, number, Precision::Single), expected, "{number} of {feature:?}");
+        }
+        assert_eq!(sampled(&Feature::number("x"), 0.1, Precision::Double), json!(0.1));
+    }
+
+    #[test]
+    fn a_row_is_quoted_where_csv_needs_it() {
+        let names = ["a,b", "c"].map(|name| feature(Dtype::Category, &[Label::Text(format!("{name}\""))]));
+        let features =
+            names.into_iter().zip(["a,b", "c"]).map(|(f, name)| Feature { name: name.into(), ..f });
+        let target = Target { name: "t".into(), kind: TargetKind::Regression };
+        let subject = Subject::new("m", None, features.collect(), target, &[0.0, f64::NAN]);
+        assert_eq!(subject.csv(), "\"a,b\",c\n\"a,b\"\"\",\n");
+    }
+
+    #[test]
+    fn a_model_of_very_many_columns_is_told_without_them() {
+        for (columns, listed) in [(1000, true), (1001, false)] {
+            let features = (0..columns).map(|at| Feature::number(format!("x{at}"))).collect();
+            let target = Target { name: "t".into(), kind: TargetKind::Regression };
+            let subject = Subject::new("m", None, features, target, &[]);
+            let content = subject.content(&json!({}), |subject| subject.csv().into());
+            assert_eq!(content.get("example").is_some(), listed, "{columns}");
+        }
+    }
+}

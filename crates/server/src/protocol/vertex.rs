@@ -44,7 +44,7 @@ fn routes() -> Vec<Route> {
         .described("`AIP_HEALTH_ROUTE` names a further path for it.")
         .gives(200, "Yes", |_| json_of(&json!({ "type": "object" })))
         .gives(503, "No", |_| json_of(&error_key_schema()));
-    vec![Route::model(PREDICT, predict), Route::root_health(HEALTH, health)]
+    vec![Route::model(PREDICT, predict), Route::health(HEALTH, health)]
 }
 
 fn instances(subject: &Subject<'_>) -> Value {
@@ -73,9 +73,9 @@ async fn predict(State(app): State<Arc<App>>, PathId(id): PathId, request: Reque
     predicted.await.unwrap_or_else(|error| PROTOCOL.error_response(&error))
 }
 
-/// Models can be asked.
-async fn health(State(app): State<Arc<App>>) -> Response {
-    match app.readiness(None).await {
+/// Models can be asked; under a prefix the one.
+async fn health(State(app): State<Arc<App>>, PathId(id): PathId) -> Response {
+    match app.readiness(id.as_deref()).await {
         Ok(()) => http::json(StatusCode::OK, "{}"),
         Err(reason) => http::json(StatusCode::SERVICE_UNAVAILABLE, json!({ "error": reason }).to_string()),
     }

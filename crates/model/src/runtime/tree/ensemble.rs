@@ -63,7 +63,6 @@ pub(super) struct Ensemble<T> {
     trees: Vec<Tree>,
     base: Vec<T>,
     steps: usize,
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     ranked: Option<RankedTrees<T>>,
 }
 
@@ -126,7 +125,6 @@ impl<T: Float> Ensemble<T> {
     }
 
     /// The same trees in bytes, where they can be and the processor can walk them.
-    #[cfg(target_arch = "x86_64")]
     pub(super) fn ranked(&self) -> Option<&RankedTrees<T>> {
         self.ranked.as_ref()
     }

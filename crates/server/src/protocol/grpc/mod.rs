@@ -49,7 +49,7 @@ fn routes() -> Vec<Route> {
 }
 
 /// The bytes of a message that holds a few words.
-const SMALL: usize = 1 << 20;
+pub(crate) const SMALL: usize = 1 << 20;
 
 /// True for calls of gRPC, whatever they are about.
 pub(crate) fn is_call(headers: &HeaderMap) -> bool {

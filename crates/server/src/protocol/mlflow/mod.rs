@@ -40,8 +40,8 @@ const CUSTOM_ATTRIBUTES: HeaderName = HeaderName::from_static("x-amzn-sagemaker-
 fn routes() -> Vec<Route> {
     let mut routes = vec![
         Route::model("/invocations", described::invocations(post(invocations, "Predictions for rows"))),
-        Route::root_health("/health", described::health(get(health, "Models can be asked for predictions"))),
-        Route::root_health(
+        Route::health("/health", described::health(get(health, "Models can be asked for predictions"))),
+        Route::health(
             "/version",
             described::version(get(version, "The release of MLflow whose protocol this is")),
         ),
@@ -72,9 +72,9 @@ async fn predicted(app: &App, id: Option<&str>, request: Request) -> Result<Resp
     answered(app, &ready, request, invocation).await
 }
 
-/// Models can be asked.
-async fn health(State(app): State<Arc<App>>) -> Response {
-    match app.readiness(None).await {
+/// Models can be asked; under a prefix the one.
+async fn health(State(app): State<Arc<App>>, PathId(id): PathId) -> Response {
+    match app.readiness(id.as_deref()).await {
         Ok(()) => http::json(StatusCode::OK, "\n"),
         Err(reason) => told(StatusCode::SERVICE_UNAVAILABLE, "TEMPORARILY_UNAVAILABLE", &reason),
     }

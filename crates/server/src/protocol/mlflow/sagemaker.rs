@@ -42,6 +42,7 @@ const MOST_BYTES: usize = 64 << 10;
 
 /// What is to be loaded.
 #[derive(Deserialize)]
+#[serde(expecting = "a JSON object")]
 struct LoadRequest {
     model_name: String,
     url: Option<String>,

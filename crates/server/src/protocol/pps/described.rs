@@ -56,7 +56,7 @@ pub(super) fn predictions(operation: Operation) -> Operation {
     };
     operation
         .described(
-            "Rows are CSV with a header line or a list of records; a form has them as its first file. `Accept: text/csv` asks \
+            "Rows are CSV with a header line, also as text/plain or application/csv, or a list of records; a form has them as its first file. `Accept: text/csv` asks \
              for CSV. The answer's X-DataRobot-Model-Cache-Hit tells whether the model was in memory.",
         )
         .with(|_| parameters::schemas())

@@ -140,7 +140,7 @@ pub(super) fn form_boundary(headers: &HeaderMap) -> Result<Option<String>, Serve
 /// What a body is that has its rows as a file.
 pub(super) const FORM: &str = "multipart/form-data";
 
-/// Content types that mean rows.
+/// Content types that mean rows, for each kind the usual one first.
 const KINDS: [(&str, Rows); 4] = [
     ("text/csv", Rows::Csv),
     ("application/json", Rows::Json),
@@ -148,9 +148,11 @@ const KINDS: [(&str, Rows); 4] = [
     ("application/csv", Rows::Csv),
 ];
 
-/// The content types that mean rows, and whether as JSON.
+/// The usual content types for rows, and whether they mean JSON.
 pub(super) fn media_types() -> impl Iterator<Item = (&'static str, bool)> {
-    KINDS.iter().map(|(name, rows)| (*name, *rows == Rows::Json))
+    let is_first = |at: usize| KINDS[..at].iter().all(|(_, rows)| *rows != KINDS[at].1);
+    let usual = KINDS.iter().enumerate().filter(move |(at, _)| is_first(*at));
+    usual.map(|(_, (name, rows))| (*name, *rows == Rows::Json))
 }
 
 /// Rows and charset of a content type; CSV when it is empty.

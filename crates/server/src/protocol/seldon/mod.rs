@@ -222,7 +222,10 @@ impl Call {
                 let ready = path.find(app).await?;
                 Ok(answered(Unit::of(&ready).graph(&ready.model).to_string()))
             }
-            Self::Health => Ok(answered(Unit::of(&path.find(app).await?).healthy()?)),
+            Self::Health => {
+                let ready = path.find(app).await.map_err(|error| app.for_anybody(error))?;
+                Ok(answered(Unit::of(&ready).healthy()?))
+            }
             Self::Ready if is_ready().await.is_err() => Ok(StatusCode::SERVICE_UNAVAILABLE.into_response()),
             Self::Ready | Self::Live => Ok(StatusCode::OK.into_response()),
             Self::Ping => Ok(html("pong")),

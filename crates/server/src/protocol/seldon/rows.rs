@@ -109,8 +109,10 @@ pub(super) fn checked(shape: &[u64], of: &str, bytes: usize) -> Result<(usize, u
     let Some((rows, width)) = dimensions(shape) else {
         return Err(bad(format!("{of}: its shape has no dimension, or is larger than any body")));
     };
-    match rows * width > bytes {
-        true => Err(bad(format!("{of}: it has less than the {} values of its shape", rows * width))),
+    // rows without values are refused later, and make no room before
+    let values = rows * width.max(1);
+    match values > bytes {
+        true => Err(bad(format!("{of}: it has less than the {values} values of its shape"))),
         false => Ok((rows, width)),
     }
 }

@@ -36,6 +36,11 @@ pub(super) const PROTOCOL: Protocol = Protocol {
     schemas: no_schemas,
 };
 
+/// What may be a server's address for clients of KServe, which ask there whether it is alive. What stands under
+/// `/deployments/{id}` itself is its package.
+const ADDRESSES: [&str; 5] =
+    ["/", "/model/{id}", "/deployment/{id}", "/seldon/{id}", "/seldon/{namespace}/{id}"];
+
 fn routes() -> Vec<Route> {
     let model = |path, calls: &'static [[&'static str; 1]; 3]| {
         let [predict, classify, regress] = calls;
@@ -54,8 +59,11 @@ fn routes() -> Vec<Route> {
             described::no_labels(Operation::of(method, no_labels, "Refused: models have no labels"))
         })
     };
-    vec![
-        Route::root_health("/", described::alive(get(alive, "The process is alive"))),
+    let alive_at = |address: &&'static str| {
+        Route::root_health(*address, described::alive(get(alive, "The process is alive")))
+    };
+    let mut routes: Vec<_> = ADDRESSES.iter().map(alive_at).collect();
+    routes.extend([
         Route::model("/v1/models", described::models(get(describe::models, "The names of all models"))),
         model(
             "/v1/models/{name}",
@@ -82,7 +90,8 @@ fn routes() -> Vec<Route> {
             let call = post(call_behind, "The same as without the slash").otherwise(no_call);
             described::predict(call).at(&["/v1/models/{name}/:predict"])
         }),
-    ]
+    ]);
+    routes
 }
 
 /// A path whose last part is a name or a version and, behind a colon, what is asked.

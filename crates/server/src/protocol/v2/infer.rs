@@ -1,12 +1,8 @@
 //! One inference over HTTP: headers, body, and the answer put together, with tensors as JSON or as raw bytes behind it.
 
-use std::io::Write;
-
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use encoding_rs::UTF_8;
-use flate2::Compression;
-use flate2::write::{GzEncoder, ZlibEncoder};
 use portend_model::frame::Frame;
 use portend_model::runtime::Output;
 use portend_model::{Model, Predictions};
@@ -17,6 +13,7 @@ use super::tensors::raw_frame;
 use crate::admission::Admission;
 use crate::body::{Packing, Payload, gather, packing};
 use crate::error::ServerError;
+use crate::packing::{accepted_packing, packed};
 use crate::protocol::python_json::plain_json;
 use crate::score::{Block, Encoder, Exchange, Sections};
 
@@ -66,23 +63,6 @@ fn json_length(headers: &HeaderMap) -> Result<Option<usize>, ServerError> {
     length.map(Some).ok_or_else(|| {
         ServerError::BadBody("Inference-Header-Content-Length is not a number of bytes".to_owned())
     })
-}
-
-/// What the client takes an answer in; gzip goes before deflate.
-fn accepted_packing(headers: &HeaderMap) -> Packing {
-    let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let takes = |name: &str| {
-        accepted.split(',').any(|item| {
-            let mut parts = item.split(';').map(str::trim);
-            let refused = |part: &str| part.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0));
-            parts.next().is_some_and(|found| found.eq_ignore_ascii_case(name)) && !parts.any(refused)
-        })
-    };
-    match (takes("gzip"), takes("deflate")) {
-        (true, _) => Packing::Gzip,
-        (false, true) => Packing::Deflate,
-        (false, false) => Packing::Plain,
-    }
 }
 
 impl Exchange for InferExchange {
@@ -237,52 +217,4 @@ impl InferEncoder {
 /// A JSON text. Writing to a vector cannot fail.
 fn write_text(text: &str, out: &mut Vec<u8>) {
     _ = serde_json::to_writer(out, text);
-}
-
-/// Compressed as the client takes it, where that is worth it.
-fn packed(chunks: Vec<Vec<u8>>, packing: Packing, headers: &mut HeaderMap) -> Vec<Vec<u8>> {
-    const SMALL: usize = 1 << 10;
-    let length: usize = chunks.iter().map(Vec::len).sum();
-    if length < SMALL || packing == Packing::Plain {
-        return chunks;
-    }
-    let room = Vec::with_capacity(length / 2);
-    let (name, bytes) = match packing {
-        Packing::Gzip => {
-            let mut encoder = GzEncoder::new(room, Compression::fast());
-            (
-                "gzip",
-                chunks.iter().try_for_each(|chunk| encoder.write_all(chunk)).and_then(|()| encoder.finish()),
-            )
-        }
-        _ => {
-            let mut encoder = ZlibEncoder::new(room, Compression::fast());
-            let written = chunks.iter().try_for_each(|chunk| encoder.write_all(chunk));
-            ("deflate", written.and_then(|()| encoder.finish()))
-        }
-    };
-    let Ok(bytes) = bytes else { return chunks }; // writing to a vector cannot fail
-    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
-    headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-    vec![bytes]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn answers_are_compressed_as_the_client_takes_them() {
-        for (accepted, expected) in [
-            ("", Packing::Plain),
-            ("gzip", Packing::Gzip),
-            ("deflate", Packing::Deflate),
-            ("deflate, GZIP;q=0.5", Packing::Gzip),
-            ("gzip;q=0, deflate", Packing::Deflate),
-            ("br, identity", Packing::Plain),
-        ] {
-            let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, accepted.parse().unwrap())]);
-            assert_eq!(accepted_packing(&headers), expected, "{accepted}");
-        }
-    }
 }

@@ -20,6 +20,7 @@ use crate::repository::Snapshot;
 
 /// The body of an index request.
 #[derive(Debug, Default, Deserialize)]
+#[serde(expecting = "a JSON object")]
 struct IndexRequest {
     /// Whether only models are listed that can be asked.
     ready: Option<bool>,
@@ -27,6 +28,7 @@ struct IndexRequest {
 
 /// The body of a load request.
 #[derive(Debug, Default, Deserialize)]
+#[serde(expecting = "a JSON object")]
 struct LoadRequest {
     parameters: Option<std::collections::BTreeMap<String, IgnoredAny>>,
 }
@@ -93,6 +95,7 @@ pub(super) async fn unload(State(app): State<Arc<App>>, path: ModelPath, request
 
 /// Any object: models have no dependents that could be unloaded with them.
 #[derive(Debug, Default, Deserialize)]
+#[serde(expecting = "a JSON object")]
 struct IgnoredBody {}
 
 fn done(done: &Result<(), ServerError>) -> Response {

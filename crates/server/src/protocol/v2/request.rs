@@ -17,6 +17,7 @@ use crate::protocol::tensor::AtMost;
 
 /// The JSON of a request. What is not known is ignored.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "a JSON object with 'inputs'")]
 pub(super) struct InferRequest<'b> {
     pub(super) id: Option<String>,
     parameters: Option<Parameters>,
@@ -27,10 +28,11 @@ pub(super) struct InferRequest<'b> {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an input, which is a JSON object")]
 struct Input<'b> {
     #[serde(borrow)]
     name: Cow<'b, str>,
-    shape: AtMost<u64, 8>,
+    shape: AtMost<i64, 8>,
     #[serde(borrow)]
     datatype: Cow<'b, str>,
     parameters: Option<Parameters>,
@@ -40,6 +42,7 @@ struct Input<'b> {
 
 /// An output that is asked for.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an output, which is a JSON object")]
 pub(super) struct RequestedOutput<'b> {
     #[serde(borrow)]
     pub(super) name: Cow<'b, str>,
@@ -48,6 +51,7 @@ pub(super) struct RequestedOutput<'b> {
 
 /// The parameters that mean something here.
 #[derive(Debug, Default, Deserialize)]
+#[serde(expecting = "parameters, which are a JSON object")]
 pub(super) struct Parameters {
     binary_data_size: Option<u64>,
     binary_data: Option<bool>,
@@ -153,7 +157,12 @@ fn check_memory(parameters: Option<&Parameters>, kind: &str, name: &str) -> Resu
 impl<'b> Input<'b> {
     /// Checks what it says of itself, and takes its bytes from the `rest` of the body.
     fn tensor(&self, rest: &mut Option<&'b [u8]>) -> Result<Tensor<'b>, ServerError> {
-        let head = Head::new(self.name.clone(), &self.datatype, &self.shape.0)?;
+        let shape: Option<Vec<u64>> = self.shape.0.iter().map(|size| u64::try_from(*size).ok()).collect();
+        let shape = shape.ok_or_else(|| {
+            let name = shortened(&self.name);
+            bad(format!("input '{name}': its shape has a negative size: tell how many rows are sent"))
+        })?;
+        let head = Head::new(self.name.clone(), &self.datatype, &shape)?;
         check_input(self.parameters.as_ref(), &self.name)?;
         let size = self.parameters.as_ref().and_then(|parameters| parameters.binary_data_size);
         let data = match (size, self.data) {

@@ -47,6 +47,9 @@ impl<'b> Head<'b> {
         let Some((rows, width)) = dimensions(shape) else {
             return Err(bad("its shape has no dimension, or is larger than any body".to_owned()));
         };
+        if rows > 0 && width == 0 {
+            return Err(bad("its shape has rows without values".to_owned()));
+        }
         Ok(Self { name, datatype, rows, width })
     }
 
@@ -60,13 +63,21 @@ impl<'b> Head<'b> {
         bad(format!("input '{}': {reason}", shortened(&self.name)))
     }
 
-    /// With its data, which has as many values as the shape says; of JSON that is seen later.
+    /// With its data, which may have as many values as the shape says: room is made for these before they are read.
     pub(super) fn with(self, data: Data<'b>) -> Result<Tensor<'b>, ServerError> {
+        const LENGTH: usize = 4; // before each text
         let values = self.values();
         match (&data, self.datatype.size()) {
             (Data::Raw(bytes), Some(size)) if bytes.len() != values.saturating_mul(size) => {
                 let wanted = values.saturating_mul(size);
                 Err(self.bad(format!("it has {} bytes of data, its shape needs {wanted}", bytes.len())))
+            }
+            (Data::Raw(bytes), None) if bytes.len() < values.saturating_mul(LENGTH) => {
+                let (found, wanted) = (bytes.len(), values.saturating_mul(LENGTH));
+                Err(self.bad(format!("it has {found} bytes of data, its shape needs {wanted} or more")))
+            }
+            (Data::Contents(Contents { count, .. }), _) if *count != values => {
+                Err(self.bad(format!("it has {count} values, its shape needs {values}")))
             }
             _ => Ok(Tensor { head: self, data }),
         }

@@ -18,6 +18,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName};
 use axum::routing::{MethodRouter, post};
 use bytes::Bytes;
+use portend_model::Model;
 
 use super::identity::Identity;
 use super::unit::Unit;
@@ -26,8 +27,9 @@ use crate::admission::Room;
 use crate::body::Payload;
 use crate::error::ServerError;
 use crate::http::App;
-use crate::protocol::grpc::called;
+use crate::metrics::asked::noted;
 use crate::protocol::grpc::message::{PREFIX, gathered, prefix_of, response, within_limit};
+use crate::protocol::grpc::{SMALL, called};
 use crate::protocol::{Protocol, Route, find_model};
 use crate::repository::Ready;
 use crate::score::Answer;
@@ -92,8 +94,9 @@ enum Call {
 fn handler(call: Call) -> MethodRouter<Arc<App>> {
     post(move |State(app): State<Arc<App>>, request: Request| async move {
         let identity = Identity::of(&request);
-        let answer =
-            |headers: HeaderMap, body| async move { call.answer(&app, &headers, body).await.map(response) };
+        let answer = |headers: HeaderMap, body| async move {
+            within_limit(call.answer(&app, &headers, body).await?, &app).map(response)
+        };
         let mut response = called(request, answer).await;
         identity.stamp_puid(response.headers_mut());
         response
@@ -119,38 +122,53 @@ async fn find(app: &App, headers: &HeaderMap, name: Option<&str>) -> Result<Read
 
 impl Call {
     async fn answer(self, app: &App, headers: &HeaderMap, body: Body) -> Result<Answer, ServerError> {
-        if let Self::NotDefined(what) = self {
-            return Err(ServerError::Unimplemented(format!("{what} not defined")));
-        }
-        let message = gathered(headers, body, app, app.config.body_limit).await?;
-        if let Self::Metadata = self {
-            let name = with_message(app, &message, node).await?;
-            let ready = find(app, headers, Some(&name)).await?;
-            return Ok(answered(&describe::model_metadata(&Unit::of(&ready), &ready.model)));
-        }
-        let ready = find(app, headers, None).await?;
-        let unit = Unit::of(&ready);
         match self {
             Self::Predict => {
-                let exchange = GrpcExchange { message, unit };
-                within_limit(app.scorer.answer(&app.admission, &ready, exchange).await?, app)
+                let (message, ready) = asked(app, headers, body).await?;
+                let exchange = GrpcExchange { message, unit: Unit::of(&ready) };
+                app.scorer.answer(&app.admission, &ready, exchange).await
             }
             Self::Transform => {
-                let answer = |bytes: &[u8]| passthrough::answer(bytes, &unit, &ready.model);
+                let (message, ready) = asked(app, headers, body).await?;
+                let answer = |bytes: &[u8]| passthrough::answer(bytes, &Unit::of(&ready), &ready.model);
                 Ok(answered(&with_message(app, &message, answer).await?))
             }
             Self::Feedback => {
+                let (message, ready) = asked(app, headers, body).await?;
                 let read = |bytes: &[u8]| {
                     let feedback = Feedback::read(bytes)?;
-                    Ok((feedback.reward, feedback.answer(&unit)))
+                    Ok((feedback.reward, feedback.answer(&Unit::of(&ready))))
                 };
                 let (reward, answer) = with_message(app, &message, read).await?;
                 ready.deployment.statistics.add_feedback(reward);
                 Ok(answered(&answer))
             }
-            _ => Ok(answered(&describe::graph_metadata(&unit, &ready.model))),
+            Self::NotDefined(what) => Err(ServerError::Unimplemented(format!("{what} not defined"))),
+            Self::Metadata => described(app, headers, body, describe::model_metadata).await,
+            Self::Graph => described(app, headers, body, describe::graph_metadata).await,
         }
     }
+}
+
+/// The message of a call, and the model that it means.
+async fn asked(app: &App, headers: &HeaderMap, body: Body) -> Result<(Payload, Ready), ServerError> {
+    let message = gathered(headers, body, app, app.config.body_limit).await?;
+    Ok((message, find(app, headers, None).await?))
+}
+
+/// What is told of a model or its graph.
+async fn described(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+    describe: fn(&Unit, &Model) -> Vec<u8>,
+) -> Result<Answer, ServerError> {
+    let message = gathered(headers, body, app, app.config.body_limit.min(SMALL)).await?;
+    let name = with_message(app, &message, node).await?;
+    // this is no request for predictions: who counts those does not hear of the look-up
+    let (ready, _) = noted(find(app, headers, Some(&name))).await;
+    let ready = ready?;
+    Ok(answered(&describe(&Unit::of(&ready), &ready.model)))
 }
 
 /// Reads a message that is not scored.
