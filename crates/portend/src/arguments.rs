@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::artifact::arguments::ArtifactCommand;
 use crate::configuration::Flags;
 use crate::image::arguments::ImageCommand;
 use crate::package::arguments::PackageCommand;
@@ -23,6 +24,8 @@ pub(crate) enum Command {
     Package(PackageCommand),
     #[command(subcommand)]
     Image(ImageCommand),
+    #[command(subcommand)]
+    Artifact(ArtifactCommand),
     Openapi(OpenapiArguments),
     Demo(DemoArguments),
 }
@@ -30,7 +33,8 @@ pub(crate) enum Command {
 /// Serve a model, a package, or a repository of them over HTTP
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  portend serve model.json\n  portend serve churn.mlpkg --port 9000\n  \
-                        portend serve models/          # models/fraud/x.mlpkg answers as /deployments/fraud")]
+                        portend serve models/          # models/fraud/x.mlpkg answers as /deployments/fraud\n  \
+                        portend serve s3://bucket/models/   # the same, in an object store")]
 pub(crate) struct ServeArguments {
     #[command(flatten)]
     pub(crate) flags: Flags,

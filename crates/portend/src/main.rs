@@ -1,10 +1,11 @@
 //! The command line: reads arguments and environment, wires the crates together, says what went wrong.
-//! Exit codes: 0 done, 1 failed while running or loading, 2 wrong arguments (names of images included, and what `package diff`
+//! Exit codes: 0 done, 1 failed while running or loading, 2 wrong arguments (names of images and places included, and what `package diff`
 //! cannot read), 64 wrong settings, 141 nobody reads the output any more.
 
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod artifact;
 mod configuration;
 mod demo;
 mod image;
@@ -62,6 +63,12 @@ enum CommandError {
     /// A package that cannot be compared because it cannot be read.
     #[error("{0}")]
     Incomparable(String),
+    /// A place that cannot be meant.
+    #[error("{0}")]
+    Place(String),
+    /// A file in a store that is not read, written or deleted.
+    #[error("{0}")]
+    Artifact(String),
     /// An image that is not built, read or moved.
     #[error(transparent)]
     Image(#[from] ImageError),
@@ -76,6 +83,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments).map(done),
         Command::Package(command) => package::run(&command),
         Command::Image(command) => image::run(&command),
+        Command::Artifact(command) => artifact::run(&command).map(done),
         Command::Openapi(arguments) => openapi::run(&arguments).map(done),
         Command::Demo(arguments) => demo::run(&arguments).map(done),
     };
@@ -87,7 +95,9 @@ fn fail(error: &CommandError) -> ExitCode {
     let code = match error {
         CommandError::Print(source) if source.kind() == ErrorKind::BrokenPipe => return ExitCode::from(141),
         CommandError::Setting(_) | CommandError::Start(StartError::Tls(_)) => 64,
-        CommandError::Incomparable(_) | CommandError::Image(ImageError::Name(_)) => 2,
+        CommandError::Incomparable(_) | CommandError::Place(_) | CommandError::Image(ImageError::Name(_)) => {
+            2
+        }
         _ => 1,
     };
     _ = writeln!(stderr(), "portend: {error}");

@@ -6,13 +6,15 @@ use std::io::{ErrorKind, Read, Write, stderr, stdout};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use portend_server::{End, GrpcPort, Server, StartError, TlsConfig};
+use portend_core::{ArtifactUrl, Scheme};
+use portend_server::{End, GrpcPort, Server, StartError, StoreConfig, TlsConfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::arguments::{PrintForm, ServeArguments};
+use crate::artifact::place;
 use crate::configuration::{
-    self, ENVIRONMENT_FILE, Effective, Sources, parse_environment_file, parse_portend_file,
+    self, ENVIRONMENT_FILE, Effective, Sources, Stores, parse_environment_file, parse_portend_file,
 };
 use crate::{CommandError, runtime};
 
@@ -43,6 +45,12 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), CommandError> {
         // what a start would say as well
         let checked = effective.config.tls.as_ref().map_or(Ok(()), TlsConfig::check);
         return checked.map_err(|error| CommandError::Start(error.into()));
+    }
+    if let Some(url) = place::url(effective.config.path.as_os_str())? {
+        match url.scheme {
+            Scheme::File => effective.config.path = url.object.into(),
+            _ => effective.config.store = Some(in_store(url, &effective.stores)?),
+        }
     }
     let runtime = runtime()?;
     let grpc_port = effective.config.grpc_port;
@@ -78,16 +86,35 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), CommandError> {
     outcome
 }
 
+/// The store that the path lies in.
+fn in_store(url: ArtifactUrl, stores: &Stores) -> Result<StoreConfig, CommandError> {
+    let given = |name: &str| match name {
+        "PORTEND_CACHE_DIR" => stores.cache_dir.clone(),
+        "PORTEND_CA_FILE" => stores.ca_file.clone(),
+        name => std::env::var(name).ok(),
+    };
+    let settings = place::settings(given)?;
+    // the same bucket elsewhere is another one
+    let elsewhere =
+        |name: &str| name.contains("ENDPOINT") || name.contains("HOST") || name.contains("CONNECTION");
+    let names = settings.environment.iter().filter(|(name, _)| elsewhere(name));
+    let identity = format!("{url} {}:{:?}", url.object, names.collect::<Vec<_>>());
+    let cache = place::cache(stores.cache_dir.clone()).join("packages");
+    let store = portend_artifact::open(&url, &settings).map_err(|error| place::failed(&url, &error))?;
+    Ok(StoreConfig { store, url, identity, cache, cache_bytes: stores.cache_disk })
+}
+
 /// The error with the settings that led to it: where the path was set, or host and port, or where traces go.
 fn start_error(error: StartError, [path, address, traces]: [&str; 3]) -> CommandError {
     let settings = match &error {
         StartError::Unreadable { .. }
+        | StartError::Store { .. }
         | StartError::NothingFound { .. }
         | StartError::SeveralFound { .. }
         | StartError::Load(_) => path,
         StartError::Listen { .. } => address,
         StartError::Traces(_) => traces,
-        StartError::Tls(_) | StartError::Threads(_) => "",
+        StartError::Tls(_) | StartError::Threads(_) | StartError::Cache { .. } => "",
     };
     match settings {
         "" => CommandError::Start(error),

@@ -1,8 +1,10 @@
 //! What a server is told at its start. Where the values come from (flags, environment) is the binary's business.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use portend_core::{ArtifactStore, ArtifactUrl};
 use portend_model::package::Trust;
 use serde::Deserialize;
 
@@ -11,6 +13,8 @@ use serde::Deserialize;
 pub struct Config {
     /// A model file, a package, or a repository of sub-directories.
     pub path: PathBuf,
+    /// The object store that the path lies in, if it does.
+    pub store: Option<StoreConfig>,
     /// The model that is meant by requests that name none, where several are served.
     pub default_model: Option<String>,
     /// Which metrics are told a second time under names of other servers.
@@ -110,6 +114,28 @@ pub enum Propagator {
     B3,
     /// `X-B3-TraceId` and others.
     B3Multi,
+}
+
+/// Packages in an object store.
+#[derive(Clone)]
+pub struct StoreConfig {
+    /// How it is asked.
+    pub store: Arc<dyn ArtifactStore>,
+    /// What of it is served: one package, or a repository.
+    pub url: ArtifactUrl,
+    /// What tells it from a place that is called the same elsewhere.
+    pub identity: String,
+    /// Where copies of packages lie on this machine, those of other servers included.
+    pub cache: PathBuf,
+    /// How many bytes copies may take that are not being read.
+    pub cache_bytes: u64,
+}
+
+/// Without what may be secret.
+impl std::fmt::Debug for StoreConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.url)
+    }
 }
 
 /// A port for gRPC alone.
@@ -241,6 +267,7 @@ impl Config {
     pub fn new(path: PathBuf) -> Self {
         Self {
             path,
+            store: None,
             default_model: None,
             compatible_metrics: CompatibleMetrics::default(),
             class_predictions: ClassPredictions::Probabilities,

@@ -11,7 +11,6 @@ use axum::extract::State;
 use axum::http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use axum::middleware::map_request;
 use axum::response::{IntoResponse, Response};
-use portend_model::LoadError;
 use tower::ServiceExt;
 
 use crate::access_log::{AccessLog, Entry, method_and_path};
@@ -80,7 +79,7 @@ impl App {
     }
 
     /// Loads the models that are loaded at the start; see [`crate::Server::run`].
-    pub fn load(&self) -> Result<(), LoadError> {
+    pub fn load(&self) -> Result<(), StartError> {
         self.repository.preload()
     }
 

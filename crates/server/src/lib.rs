@@ -32,7 +32,8 @@ mod unread;
 
 pub use config::{
     AccessLogFormat, AssociationIdSettings, CacheLimits, ClassPredictions, CompatibleMetrics, Config,
-    DeploymentSettings, GrpcPort, Propagator, Secret, TlsConfig, TraceConfig, TraceSampler, VertexRoutes,
+    DeploymentSettings, GrpcPort, Propagator, Secret, StoreConfig, TlsConfig, TraceConfig, TraceSampler,
+    VertexRoutes,
 };
 pub use http::{App, HttpService};
 pub use listen::{End, Server};

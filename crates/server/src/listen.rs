@@ -32,7 +32,13 @@ impl Server {
     /// Looks at the configured path and binds the address; nothing is loaded yet.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         let tls = config.tls.clone().map(Tls::new).transpose()?.map(Arc::new);
-        let app = App::new(config)?;
+        let app = match config.store {
+            // a store that is slow to look at holds up no thread of the runtime
+            Some(_) => tokio::task::spawn_blocking(|| App::new(config))
+                .await
+                .map_err(|e| StartError::Threads(std::io::Error::other(e)))?,
+            None => App::new(config),
+        }?;
         let listeners = Listeners::bind(&app.config).await?;
         Ok(Self { listeners, tls, app: Arc::new(app) })
     }
@@ -86,7 +92,7 @@ impl Server {
             tokio::select! {
                 accepted = self.listeners.accept() => connections.take(accepted).await,
                 failed = &mut failure, if watch_load => match failed {
-                    Ok(error) => return Err(StartError::Load(error)),
+                    Ok(error) => return Err(error),
                     Err(_) => watch_load = false,
                 },
                 _ = stop.recv() => break,

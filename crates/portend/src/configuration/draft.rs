@@ -8,12 +8,21 @@ use super::traces::Traces;
 use super::values::Value;
 use crate::package::arguments::TrustArguments;
 
+/// What concerns object stores.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stores {
+    pub(crate) cache_dir: Option<String>,
+    pub(crate) cache_disk: u64,
+    pub(crate) ca_file: Option<String>,
+}
+
 /// A configuration that is being made.
 pub(crate) struct Draft {
     pub(crate) config: Config,
     pub(crate) tls_enabled: bool,
     pub(crate) tls: TlsConfig,
     pub(crate) trust: TrustArguments,
+    pub(crate) stores: Stores,
     pub(crate) token_file: Option<String>,
     pub(crate) monitoring: bool,
     pub(crate) agent: bool,
@@ -36,6 +45,7 @@ impl Draft {
             tls_enabled: false,
             tls,
             trust: TrustArguments::default(),
+            stores: Stores::default(),
             token_file: None,
             monitoring: false,
             agent: false,

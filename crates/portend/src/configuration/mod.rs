@@ -12,6 +12,7 @@ mod platforms;
 mod print;
 mod settings;
 mod sources;
+mod stores;
 #[cfg(test)]
 mod tests;
 mod traces;
@@ -20,6 +21,7 @@ mod values;
 use std::net::IpAddr;
 
 use draft::Draft;
+pub(crate) use draft::Stores;
 use portend_server::Config;
 
 pub(crate) use flags::Flags;
@@ -39,6 +41,8 @@ pub(crate) struct Effective {
     pub(crate) config: Config,
     /// Key files are not read yet.
     pub(crate) trust: TrustArguments,
+    /// The store is not opened yet.
+    pub(crate) stores: Stores,
     entries: Vec<Entry>,
     /// Lines that the operator should see.
     pub(crate) notices: Vec<String>,
@@ -99,7 +103,8 @@ pub(crate) fn resolve(
     entries.sort_by_key(place);
     let notices = notices(&draft, sources, &entries);
     let open = open_to_all(&draft.config);
-    Ok(Effective { config: draft.config, trust: draft.trust, entries, notices, open })
+    let Draft { config, trust, stores, .. } = draft;
+    Ok(Effective { config, trust, stores, entries, notices, open })
 }
 
 fn apply(setting: &Setting, given: &Given, origin: &Origin, draft: &mut Draft) -> Result<Value, String> {

@@ -1,16 +1,19 @@
 //! The one table of what can be set: parsing, `--help`, `--print-config` and the reference page come from it. The
-//! variables of monitoring stand in `monitoring.rs`, what platforms set in `platforms.rs`, traces in `traces.rs`.
+//! variables of monitoring stand in `monitoring.rs`, what platforms set in `platforms.rs`, what concerns object stores in
+//! `stores.rs`, traces in `traces.rs`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
+use portend_core::ArtifactUrl;
 use portend_server::{AccessLogFormat, ClassPredictions, CompatibleMetrics, GrpcPort, Secret};
 
 use super::Draft;
 use super::form;
 use super::monitoring;
 use super::platforms;
+use super::stores;
 use super::traces;
 use super::values::{FOR_EVER, Kind};
 use crate::package::arguments::Policy;
@@ -59,8 +62,9 @@ pub(crate) struct Group {
     pub(crate) settings: &'static [Setting],
 }
 
-pub(crate) const GROUPS: [Group; 11] = [
+pub(crate) const GROUPS: [Group; 12] = [
     Group { heading: "Models", settings: &MODELS },
+    Group { heading: "Object stores", settings: &stores::STORES },
     Group { heading: "Signatures", settings: &SIGNATURES },
     Group { heading: "Listening", settings: &LISTENING },
     Group { heading: "Platforms", settings: &platforms::PLATFORMS },
@@ -79,8 +83,9 @@ pub(crate) fn settings() -> impl Iterator<Item = &'static Setting> {
 }
 
 /// A path without a slash at its end, with which a file would not be found: a package may be mounted as /opt/ml/model.
+/// A URL is left as it is.
 fn plain_path(text: &str) -> PathBuf {
-    Path::new(text).components().collect()
+    if ArtifactUrl::is_url(text) { text.into() } else { Path::new(text).components().collect() }
 }
 
 const MODELS: [Setting; 8] = [
@@ -92,7 +97,8 @@ const MODELS: [Setting; 8] = [
         default: Unset::Is("/opt/ml/model/"),
         secret: false,
         sentence: "A model file (XGBoost JSON or UBJSON, LightGBM text), a package (.mlpkg, or a directory with \
-                   portend.json), or a directory with one sub-directory per model",
+                   portend.json), or a directory with one sub-directory per model; or the URL of one of these in an object \
+                   store (s3://, gs://, az://), or of a file on a web server (https://)",
         example: "models/",
     },
     Setting {

@@ -83,10 +83,11 @@ pub(crate) struct CreateArguments {
     /// Python packages to bring, each with its version: `portend image build --python` makes a layer of them
     #[arg(long, value_name = "FILE")]
     pub(crate) requirements: Option<PathBuf>,
-    /// Where the package is written. Default: ID.mlpkg in this directory
-    #[arg(long, short = 'o', value_name = "FILE")]
+    /// Where the package is written: a file, or a place in a store such as s3://bucket/models/, under its id where this
+    /// ends with a slash. Default: ID.mlpkg in this directory
+    #[arg(long, short = 'o', value_name = "PLACE")]
     pub(crate) out: Option<PathBuf>,
-    /// Replace the file that is there
+    /// Replace what is there
     #[arg(long)]
     pub(crate) force: bool,
 }
@@ -95,7 +96,7 @@ pub(crate) struct CreateArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  portend package inspect churn.mlpkg")]
 pub(crate) struct InspectArguments {
-    /// A package or a model file
+    /// A package or a model file, or the URL of one (s3://, gs://, az://, https://)
     pub(crate) path: PathBuf,
     #[command(flatten)]
     pub(crate) form: FormArgument,
@@ -122,7 +123,7 @@ pub(crate) enum Form {
 #[command(after_help = "Example:\n  portend package verify churn.mlpkg --public-key ops.pub.pem\n\n\
                         The exit code is 0 when nothing failed, else 1.")]
 pub(crate) struct VerifyArguments {
-    /// A package or a model file
+    /// A package or a model file, or the URL of one (s3://, gs://, az://, https://)
     pub(crate) path: PathBuf,
     #[command(flatten)]
     pub(crate) trust: TrustArguments,
@@ -185,9 +186,9 @@ pub(crate) struct SignArguments {
 #[command(after_help = "Example:\n  portend package diff old.mlpkg new.mlpkg\n\n\
                         The exit code is 0 when nothing differs, 1 when something does, 2 when one cannot be read.")]
 pub(crate) struct DiffArguments {
-    /// The first package or model file
+    /// The first package or model file, or the URL of one
     pub(crate) a: PathBuf,
-    /// The second package or model file
+    /// The second package or model file, or the URL of one
     pub(crate) b: PathBuf,
     #[command(flatten)]
     pub(crate) form: FormArgument,

@@ -11,15 +11,20 @@ use portend_model::package::{Created, Finding, MOST_TRAINING_BYTES, Recipe, Sour
 use portend_model::{LoadError, Model};
 use serde_json::{Map, Value};
 
+use portend_artifact::FileContent;
+use portend_core::{ArtifactError, ArtifactUrl, Scheme};
+
 use super::arguments::CreateArguments;
 use super::{created, file_name, print, replace, table};
 use crate::CommandError;
+use crate::artifact::place;
 
 /// The largest model file, as the server has it, and the largest text.
 const MOST_MODEL_BYTES: u64 = 4 << 30;
 const MOST_TEXT_BYTES: u64 = MOST_TRAINING_BYTES as u64;
 
 pub(super) fn run(arguments: &CreateArguments) -> Result<ExitCode, CommandError> {
+    let out_url = arguments.out.as_ref().map(|out| place::url(out.as_os_str())).transpose()?.flatten();
     let model = read(&arguments.model, MOST_MODEL_BYTES)?;
     let model_name = file_name(&arguments.model);
     let text = |path: &Option<PathBuf>| path.as_deref().map(Text::read).transpose();
@@ -47,11 +52,43 @@ pub(super) fn run(arguments: &CreateArguments) -> Result<ExitCode, CommandError>
         metadata: metadata(&arguments.metadata)?,
     };
     let made = create(&recipe).map_err(|e| CommandError::Package(e.to_string()))?;
-    let out = arguments.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.mlpkg", made.id)));
     tell(&made.findings);
+    let out = match out_url.filter(|url| url.scheme != Scheme::File || url.object.ends_with('/')) {
+        Some(url) => return send(&made, &url, arguments.force),
+        None => out(arguments, &made)?,
+    };
     spare_inputs(arguments, &out)?;
     put(&made, &out, arguments.force)?;
     print(&format!("{}\n", out.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The file that is written: a `file:` URL is a path.
+fn out(arguments: &CreateArguments, made: &Created) -> Result<PathBuf, CommandError> {
+    let Some(out) = &arguments.out else { return Ok(PathBuf::from(format!("{}.mlpkg", made.id))) };
+    Ok(place::url(out.as_os_str())?.map_or_else(|| out.clone(), |url| PathBuf::from(url.object)))
+}
+
+/// Puts a package into a store, whole or not at all, once it is known that it would be served. A place that ends with a
+/// slash gets it under its id.
+fn send(made: &Created, url: &ArtifactUrl, force: bool) -> Result<ExitCode, CommandError> {
+    let url = match url.object.is_empty() || url.object.ends_with('/') {
+        true => url.join(&format!("{}.mlpkg", made.id)),
+        false => url.clone(),
+    };
+    let store = place::store(&url)?;
+    let failed = |source| CommandError::Io { what: "cannot write the package before it is sent", source };
+    let folder = tempfile::Builder::new().prefix("portend-").tempdir().map_err(failed)?;
+    let path = folder.path().join("package.mlpkg");
+    put(made, &path, false)?;
+    let content = FileContent::open(&path).map_err(failed)?;
+    store.write(&url.object, &content, force).map_err(|error| match error {
+        ArtifactError::Exists => {
+            CommandError::Package(format!("{url} is there already: --force replaces it"))
+        }
+        error => place::failed(&url, &error),
+    })?;
+    print(&format!("{url}\n"));
     Ok(ExitCode::SUCCESS)
 }
 

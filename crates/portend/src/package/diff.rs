@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use portend_model::LoadError;
 use portend_model::package::{Change, Comparison, Description, Trust};
 use serde_json::Value;
 
@@ -11,6 +12,7 @@ use super::arguments::{DiffArguments, Form};
 use super::inspect::plain;
 use super::{print, print_json, table};
 use crate::CommandError;
+use crate::artifact::place::Fetched;
 
 pub(super) fn run(arguments: &DiffArguments) -> Result<ExitCode, CommandError> {
     let found = Comparison::of(&describe(&arguments.a)?, &describe(&arguments.b)?);
@@ -22,7 +24,9 @@ pub(super) fn run(arguments: &DiffArguments) -> Result<ExitCode, CommandError> {
 }
 
 fn describe(path: &Path) -> Result<Description, CommandError> {
-    Description::of(path, &Trust::default()).map_err(|e| CommandError::Incomparable(e.to_string()))
+    let fetched = Fetched::of(path).map_err(|e| CommandError::Incomparable(e.to_string()))?;
+    let told = |error: LoadError| CommandError::Incomparable(fetched.told(&error.to_string()));
+    Description::of(&fetched.path, &Trust::default()).map_err(told)
 }
 
 fn page(found: &Comparison) -> String {

@@ -9,13 +9,15 @@ use super::arguments::{Form, InspectArguments};
 use super::verify::word;
 use super::{print, print_json, table};
 use crate::CommandError;
+use crate::artifact::place::Fetched;
 
 /// Levels and classes that are shown; there may be thousands.
 const SHOWN: usize = 6;
 
 pub(super) fn run(arguments: &InspectArguments) -> Result<ExitCode, CommandError> {
-    let described = Description::of(&arguments.path, &Trust::default());
-    let described = described.map_err(|e| CommandError::Package(e.to_string()))?;
+    let fetched = Fetched::of(&arguments.path)?;
+    let described = Description::of(&fetched.path, &Trust::default());
+    let described = described.map_err(|e| CommandError::Package(fetched.told(&e.to_string())))?;
     match arguments.form.output {
         Form::Json => print_json(&described)?,
         Form::Table => print(&page(&described)),

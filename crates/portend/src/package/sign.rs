@@ -12,9 +12,14 @@ use super::arguments::SignArguments;
 use super::trust::key_file;
 use super::{created, print, replace, rfc3339};
 use crate::CommandError;
+use crate::artifact::place;
 
 pub(super) fn run(arguments: &SignArguments) -> Result<ExitCode, CommandError> {
     let path = arguments.path.as_path();
+    if place::url(path.as_os_str())?.is_some() {
+        let reason = "a package is signed where it can be changed in place: sign a file, then `portend artifact cp` it";
+        return Err(CommandError::Package(reason.to_owned()));
+    }
     let key = read(&arguments.key)?;
     let public = key.public("this key");
     let key_id = arguments.key_id.clone().unwrap_or_else(|| public.id());

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use crate::repository;
 
 /// Each crate with the crates of ours that it may depend on.
-const ARROWS: [(&str, &[&str]); 5] = [
+const ARROWS: [(&str, &[&str]); 6] = [
     ("core", &[]),
     ("model", &["portend-core"]),
     ("server", &["portend-core", "portend-model"]),
     ("image", &["portend-core"]),
-    ("portend", &["portend-core", "portend-image", "portend-model", "portend-server"]),
+    ("artifact", &["portend-core"]),
+    ("portend", &["portend-artifact", "portend-core", "portend-image", "portend-model", "portend-server"]),
 ];
 
 /// The one file that may hold what the compiler does not check.

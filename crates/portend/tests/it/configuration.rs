@@ -96,6 +96,9 @@ fn of_the_data_plane() -> Vec<Row> {
         ("PORTEND_UPLOAD_LIMIT", "512MiB", "upload-limit", json!(512 << 20), Some("-5")),
         ("PORTEND_HEADER_TIMEOUT", "1m", "header-timeout", json!(60), Some("0")),
         ("PORTEND_DRAIN_TIMEOUT", "250ms", "drain-timeout", json!(0.25), Some("2 weeks")),
+        ("PORTEND_CACHE_DIR", "/a", "cache-dir", json!("/a"), None),
+        ("PORTEND_CACHE_DISK", "1GiB", "cache-disk", json!(1 << 30), Some("much")),
+        ("PORTEND_CA_FILE", "/a.pem", "ca-file", json!("/a.pem"), None),
         ("PORTEND_COMPATIBLE_METRICS", "triton", "compatible-metrics", json!("triton"), Some("nagios")),
     ]
 }

@@ -85,7 +85,10 @@ fn command_line_page() -> String {
     let of_images = ["build", "push", "pull", "copy", "save", "inspect", "exists", "tags", "delete"]
         .map(|name| vec!["image", name]);
     let commands = [vec![], vec!["serve"], vec!["package"]].into_iter().chain(of_packages);
-    for command in commands.chain([vec!["image"]]).chain(of_images).chain([vec!["openapi"], vec!["demo"]]) {
+    let of_artifacts = ["ls", "cp", "rm", "presign"].map(|name| vec!["artifact", name]);
+    let commands = commands.chain([vec!["image"]]).chain(of_images);
+    let commands = commands.chain([vec!["artifact"]]).chain(of_artifacts);
+    for command in commands.chain([vec!["openapi"], vec!["demo"]]) {
         let done = portend().args(&command).arg("--help").env("COLUMNS", "100").output().unwrap();
         assert!(done.status.success());
         let help = String::from_utf8(done.stdout).unwrap();

@@ -168,7 +168,7 @@ fn effects() -> Vec<(&'static str, &'static str, &'static str, &'static str, Ask
 }
 
 /// Settings whose effect is tested elsewhere: the file, and what stands in it for the setting.
-const ELSEWHERE: [(&str, &str, &str); 43] = [
+const ELSEWHERE: [(&str, &str, &str); 46] = [
     ("path", "effects", "PREDICTION_API_MODEL_REPOSITORY_PATH"),
     ("port", "effects", "PORTEND_PORT"),
     ("grpc-port", "grpc", "PORTEND_GRPC_PORT"),
@@ -194,6 +194,9 @@ const ELSEWHERE: [(&str, &str, &str); 43] = [
     ("bodies-limit", "overload", "PORTEND_BODIES_LIMIT"),
     ("body-rate", "overload", "PORTEND_BODY_RATE"),
     ("drain-timeout", "life_cycle", "PORTEND_DRAIN_TIMEOUT"),
+    ("cache-dir", "stores", "PORTEND_CACHE_DIR"),
+    ("cache-disk", "stores", "PORTEND_CACHE_DISK"),
+    ("ca-file", "stores", "PORTEND_CA_FILE"),
     ("mlops-association-id-allow-missing-values", "association_ids", "ALLOW_MISSING_VALUES"),
     ("trace-endpoint", "traces", "PORTEND_TRACE_ENDPOINT"),
     ("otlp-endpoint", "traces", "OTEL_EXPORTER_OTLP_ENDPOINT"),

@@ -44,6 +44,7 @@ mod scenarios;
 mod seldon;
 mod seldon_grpc;
 mod seldon_refusals;
+mod stores;
 mod traces;
 mod uploads;
 mod v2;

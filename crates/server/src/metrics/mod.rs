@@ -135,6 +135,13 @@ fn server(text: &mut Text, app: &App, models: usize) {
     if let Some(traces) = &app.traces {
         spans(text, &traces.progress);
     }
+    let (failures, fetched) = app.repository.store_figures();
+    let help = "Looks at the store that packages lie in, downloads and uploads that failed.";
+    text.family(Kind::Counter, "portend_store_failures_total", help);
+    text.count(&[], failures);
+    let help = "Bytes of packages got from the store.";
+    text.family(Kind::Counter, "portend_store_fetched_bytes_total", help);
+    text.count(&[], fetched);
     let limits = app.config.cache;
     text.family(Kind::Gauge, "portend_cache_limit_bytes", "What models in memory may take together.");
     text.count(&[], limits.bytes);

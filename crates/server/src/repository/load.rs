@@ -7,12 +7,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
+use portend_core::ArtifactError;
 use portend_model::{LoadError, Model};
 use tokio::sync::watch;
 
 use super::deployment::{Deployment, Failure, LoadFacts, Loaded, Loading, Outcome, State, does_not_load};
 use super::scan::{Fingerprint, Found};
-use super::{Repository, Settings, amount};
+use super::{Repository, Settings, StartError, amount};
 use crate::error::ServerError;
 
 /// How often a package that changes while it is read is read again.
@@ -29,6 +30,8 @@ pub(super) struct Job {
 /// Why there is no model after a load.
 enum NotLoaded {
     Error(LoadError),
+    /// There is no copy of what lies in a store.
+    NotFetched(ArtifactError),
     /// A defect of ours.
     Panic,
 }
@@ -52,6 +55,7 @@ impl NotLoaded {
     fn failure(&self, path: &Path) -> Failure {
         match self {
             Self::Error(error) => Failure::of(error, path),
+            Self::NotFetched(error) => Failure::io(&format!("it cannot be got from the store: {error}")),
             Self::Panic => Failure { code: "internal", message: "loading it failed by a defect".to_owned() },
         }
     }
@@ -98,7 +102,7 @@ impl Repository {
 
     /// Reads the package and takes the model into service. A package that is replaced meanwhile is read again, in the end
     /// while nobody can replace it.
-    pub(super) fn carry_out(self: &Arc<Self>, job: Job) -> Result<(), LoadError> {
+    pub(super) fn carry_out(self: &Arc<Self>, job: Job) -> Result<(), StartError> {
         let Job { deployment, mut found, ended } = job;
         let mut tries = 1;
         let (outcome, error) = loop {
@@ -110,7 +114,7 @@ impl Repository {
                 Some(Err(failure)) => (Err(Some(failure)), None),
                 Some(Ok(now)) => {
                     found = now;
-                    match read(&found.path, found.fingerprint, &self.settings) {
+                    match self.read(&found) {
                         Ok(loaded) => (Ok(Arc::new(loaded)), None),
                         Err(error) if last => (Err(Some(error.failure(&found.path))), Some(error)),
                         Err(error) => match self.look_again(&deployment) {
@@ -132,9 +136,25 @@ impl Repository {
         self.make_room(&deployment);
         _ = ended.send(Some(outcome));
         match error {
-            Some(NotLoaded::Error(error)) => Err(error),
+            Some(NotLoaded::Error(error)) => Err(error.into()),
+            Some(NotLoaded::NotFetched(source)) => Err(StartError::Store { place: self.place(), source }),
             _ => Ok(()),
         }
+    }
+
+    /// Reads what was found, of a store its copy.
+    fn read(&self, found: &Found) -> Result<Loaded, NotLoaded> {
+        let Some(remote) = &self.remote else { return read(&found.path, found.fingerprint, &self.settings) };
+        let fetched = remote.fetch(found).map_err(|error| {
+            remote.failures.fetch_add(1, Ordering::Relaxed);
+            NotLoaded::NotFetched(error)
+        });
+        let _busy = fetched?;
+        let loaded = read(&found.path, found.fingerprint, &self.settings);
+        if loaded.is_err() {
+            remote.forget(found);
+        }
+        loaded
     }
 
     /// Takes the end of a load into the deployment's state; gives what is told to those who wait for it, or the package

@@ -6,6 +6,8 @@ mod cache;
 mod config_yml;
 mod deployment;
 mod load;
+mod look;
+mod remote;
 mod replace;
 mod scan;
 mod upload;
@@ -18,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use portend_core::ModelId;
+use portend_core::{ArtifactError, ModelId};
 use portend_model::LoadError;
 use portend_model::package::Trust;
 use tokio::sync::Semaphore;
@@ -29,7 +31,8 @@ use crate::metrics::asked;
 use crate::tls::TlsError;
 pub(crate) use deployment::{Deployment, Failure, LoadFacts, Loaded, Ready, Snapshot};
 use load::Job;
-use scan::{Found, Root, Seen};
+use remote::Remote;
+use scan::{Root, Seen};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +41,22 @@ pub enum StartError {
     #[error("cannot read {}: {source}", path.display())]
     Unreadable {
         /// The path.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The store cannot be read.
+    #[error("cannot serve {place}: {source}")]
+    Store {
+        /// Where packages lie.
+        place: String,
+        /// What became of asking.
+        source: ArtifactError,
+    },
+    /// There is no place for copies of packages.
+    #[error("cannot keep copies of packages in {}: {source}; PORTEND_CACHE_DIR names another directory", path.display())]
+    Cache {
+        /// The directory.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
@@ -122,7 +141,9 @@ type View = BTreeMap<ModelId, Arc<Deployment>>;
 /// Locks are taken in this order: `disk`, `room`, a deployment's state.
 #[derive(Debug)]
 pub(crate) struct Repository {
+    /// Where packages lie, or copies of those in a store.
     root: PathBuf,
+    remote: Option<Remote>,
     /// True when the path is one package: its model answers under every id.
     single: bool,
     settings: Settings,
@@ -130,6 +151,8 @@ pub(crate) struct Repository {
     view: ArcSwap<View>,
     /// When all directories were looked at last.
     scanned: AtomicU64,
+    /// Since when a look at the disk or store is under way; 0 for none.
+    looking: AtomicU64,
     /// Held while the disk is looked at or changed and the view is made to agree.
     disk: Mutex<()>,
     /// Held while models leave memory.
@@ -154,10 +177,16 @@ const LOOK_PATIENCE: Duration = Duration::from_secs(2);
 impl Repository {
     /// Looks at the configured path. Nothing is loaded yet, but requests can wait for what will be.
     pub(crate) fn open(config: &Config) -> Result<Arc<Self>, StartError> {
-        let mut found = scan::root(&config.path, config.read_only)?;
-        if matches!(found, Root::Multi(..)) && !config.read_only {
-            scan::clean(&config.path, |line| _ = writeln!(stderr(), "{line}"));
-            found = scan::root(&config.path, config.read_only)?;
+        let log = |line: &str| _ = writeln!(stderr(), "{line}");
+        let remote = config.store.clone().map(|store| Remote::new(store, log)).transpose()?;
+        let look = || match &remote {
+            Some(remote) => remote.root(config.read_only),
+            None => scan::root(&config.path, config.read_only),
+        };
+        let mut found = look()?;
+        if matches!(found, Root::Multi(..)) && !config.read_only && remote.is_none() {
+            scan::clean(&config.path, log);
+            found = look()?;
         }
         let (single, found, ignored) = match found {
             Root::Single(seen) => {
@@ -170,7 +199,8 @@ impl Repository {
             rayon::ThreadPoolBuilder::new().num_threads(LOADERS).thread_name(|i| format!("load-{i}"));
         let loaders = loaders.build().map_err(|e| StartError::Threads(std::io::Error::other(e)))?;
         let repository = Arc::new(Self {
-            root: config.path.clone(),
+            root: remote.as_ref().map_or_else(|| config.path.clone(), |remote| remote.store.cache.clone()),
+            remote,
             single,
             settings: Settings {
                 target: config.target.clone(),
@@ -186,6 +216,7 @@ impl Repository {
             clock: Clock { start: Instant::now(), wall: SystemTime::now() },
             view: ArcSwap::default(),
             scanned: AtomicU64::new(0),
+            looking: AtomicU64::new(0),
             disk: Mutex::new(()),
             room: Mutex::new(()),
             loaders,
@@ -217,12 +248,12 @@ impl Repository {
 
     /// Carries out the loads that were announced at the start. In single-model mode a failure is returned; else a model
     /// that fails is logged and answers with its reason while the others serve.
-    pub(crate) fn preload(self: &Arc<Self>) -> Result<(), LoadError> {
+    pub(crate) fn preload(self: &Arc<Self>) -> Result<(), StartError> {
         use rayon::prelude::*;
         self.ignored.iter().for_each(|line| self.log(line));
         let jobs = std::mem::take(&mut *self.preloads.lock().unwrap_or_else(PoisonError::into_inner));
         let load = || jobs.into_par_iter().map(|job| self.carry_out(job)).collect::<Vec<_>>();
-        let outcome: Result<(), LoadError> = self.loaders.install(load).into_iter().collect();
+        let outcome: Result<(), StartError> = self.loaders.install(load).into_iter().collect();
         self.preloading.store(false, Ordering::Release);
         if self.single { outcome } else { Ok(()) }
     }
@@ -352,82 +383,6 @@ impl Repository {
         })
     }
 
-    /// When the files of what a request names were looked at last.
-    fn looked_at<'v>(&'v self, view: &'v View, id: Option<&str>) -> &'v AtomicU64 {
-        match self.named(view, id) {
-            Some(deployment) if self.single || id.is_some() => &deployment.looked,
-            _ => &self.scanned,
-        }
-    }
-
-    /// Whether a look is young enough for a request that came `now`.
-    fn is_fresh(&self, looked: &AtomicU64, now: u64) -> bool {
-        now.saturating_sub(looked.load(Ordering::Acquire)) <= self.settings.ttl
-    }
-
-    /// Looks at the files of what a request names, if that was too long ago; all files when it names none.
-    async fn look(self: &Arc<Self>, id: Option<&str>, now: u64) {
-        if self.is_fresh(self.looked_at(&self.view.load(), id), now) {
-            return;
-        }
-        let (this, id) = (Arc::clone(self), id.map(str::to_owned));
-        let look = tokio::task::spawn_blocking(move || this.look_now(id.as_deref(), now));
-        // a disk that hangs does not stop what is in memory
-        _ = tokio::time::timeout(LOOK_PATIENCE, look).await;
-    }
-
-    fn look_now(self: &Arc<Self>, id: Option<&str>, now: u64) {
-        let _disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
-        // another request may have looked while this one waited
-        if self.is_fresh(self.looked_at(&self.view.load(), id), now) {
-            return;
-        }
-        match id {
-            _ if self.single => _ = self.look_at_single(),
-            None => self.look_at_all(),
-            Some(id) => {
-                let id = ModelId::parse(id).ok().filter(|id| !id.as_str().starts_with('.'));
-                _ = id.and_then(|id| self.look_at(&id));
-            }
-        }
-    }
-
-    /// Looks at one directory, with `disk` held.
-    fn look_at(self: &Arc<Self>, id: &ModelId) -> Option<Arc<Deployment>> {
-        let at = self.clock.now();
-        let seen = scan::deployment(&self.root.join(id.as_str()));
-        self.apply(id, seen, None, at)
-    }
-
-    fn look_at_single(self: &Arc<Self>) -> Option<Arc<Deployment>> {
-        let id = self.view.load().keys().next().cloned()?;
-        let at = self.clock.now();
-        self.apply(&id, Some(scan::single(&self.root)), None, at)
-    }
-
-    fn look_at_all(self: &Arc<Self>) {
-        let at = self.clock.now();
-        let Ok(mut ids) = scan::ids(&self.root) else { return };
-        ids.extend(self.view.load().keys().cloned());
-        ids.sort();
-        ids.dedup();
-        ids.iter().for_each(|id| _ = self.look_at(id));
-        self.scanned.store(at, Ordering::Release);
-    }
-
-    /// The package of a deployment as it is now; None when there is none.
-    fn look_again(self: &Arc<Self>, deployment: &Deployment) -> Option<Result<Found, Failure>> {
-        let _disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
-        self.look_with_disk(deployment)
-    }
-
-    /// The same with `disk` held.
-    fn look_with_disk(self: &Arc<Self>, deployment: &Deployment) -> Option<Result<Found, Failure>> {
-        let deployment = if self.single { self.look_at_single() } else { self.look_at(&deployment.id) }?;
-        let package = deployment.state().package.clone();
-        Some(package)
-    }
-
     /// Makes the view agree with what a look that began `at` found, with `disk` held: adds, removes, and has a changed
     /// package loaded unless it comes `loaded`.
     fn apply(
@@ -464,6 +419,7 @@ impl Repository {
             self.log_load(&deployment, &loaded, "uploaded and loaded");
         }
         deployment.looked.store(at, Ordering::Release);
+        state.forgive();
         self.load_if_serving(&deployment, &mut state);
         drop(state);
         if is_new {

@@ -15,7 +15,7 @@ use super::scan::list;
 const STAGED: &str = ".portend-upload-";
 const REMOVED: &str = ".portend-removed-";
 /// The note of a replacement that is under way.
-const NOTE: &str = ".portend-replacing";
+pub(super) const NOTE: &str = ".portend-replacing";
 
 /// A directory that no look finds and that vanishes unless it is kept. It is locked while it is in use, so that another
 /// server that starts on the same repository leaves it alone.
@@ -66,12 +66,21 @@ pub(super) struct Replacement {
 impl Replacement {
     /// The one under way in a directory.
     pub(super) fn read(folder: &Path) -> Option<Self> {
-        let text = fs::read(folder.join(NOTE)).ok()?;
+        fs::read(folder.join(NOTE)).ok().map(|text| Self::parse(&text))
+    }
+
+    /// The one that a note tells of.
+    pub(super) fn parse(text: &[u8]) -> Self {
         // a note that was not written to its end was followed by nothing
-        let note: Value = serde_json::from_slice(&text).unwrap_or_default();
+        let note: Value = serde_json::from_slice(text).unwrap_or_default();
         let old = note["old"].as_array().into_iter().flatten();
         let old = old.filter_map(|name| Some(name.as_str()?.to_owned())).collect();
-        Some(Self { new: note["new"].as_str().unwrap_or_default().to_owned(), old })
+        Self { new: note["new"].as_str().unwrap_or_default().to_owned(), old }
+    }
+
+    /// What its note says.
+    pub(super) fn text(&self) -> String {
+        json!({ "new": self.new, "old": self.old }).to_string()
     }
 
     /// Moves the new package in from `staged` and removes the old ones. Whenever this is cut off, the directory holds
@@ -93,8 +102,7 @@ impl Replacement {
 
     fn note(&self, folder: &Path) -> io::Result<()> {
         let mut file = File::create(folder.join(NOTE))?;
-        let note = json!({ "new": self.new, "old": self.old }).to_string();
-        io::Write::write_all(&mut file, note.as_bytes())?;
+        io::Write::write_all(&mut file, self.text().as_bytes())?;
         file.sync_all()?;
         sync(folder)
     }

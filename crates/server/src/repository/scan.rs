@@ -7,13 +7,13 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use portend_core::{ModelId, ModelIdError};
+use portend_core::{Artifact, ModelId, ModelIdError};
 use portend_model::{LoadError, Package};
 
 use super::replace::{self, Replacement};
 use super::{Failure, StartError};
 
-/// Whether files are still the same: of their names, sizes, times of change and inodes.
+/// Whether files are still the same: of their names, sizes, times of change and inodes; in a store of their versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fingerprint(u64);
 
@@ -33,6 +33,21 @@ impl Fingerprint {
             }
         }
         Ok(Self(hasher.finish()))
+    }
+
+    /// Of files in a store.
+    pub(super) fn of_artifacts(place: &str, files: &[Artifact]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        place.hash(&mut hasher);
+        files.iter().for_each(|file| (&file.key, &file.version, file.size).hash(&mut hasher));
+        Self(hasher.finish())
+    }
+}
+
+/// As the name of a directory.
+impl std::fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.0)
     }
 }
 
@@ -61,12 +76,14 @@ fn add_files(folder: &Path, left: &mut usize, hasher: &mut DefaultHasher) -> Vec
 pub(super) struct Found {
     pub(super) path: PathBuf,
     pub(super) fingerprint: Fingerprint,
+    /// What it is made of where it lies in a store; then the path is that of a copy, which may be missing.
+    pub(super) artifacts: Vec<Artifact>,
 }
 
 impl Found {
     fn at(path: PathBuf) -> Result<Self, Failure> {
         match Fingerprint::of(&path) {
-            Ok(fingerprint) => Ok(Self { path, fingerprint }),
+            Ok(fingerprint) => Ok(Self { path, fingerprint, artifacts: Vec::new() }),
             Err(error) => Err(Failure::io(&format!("cannot read it: {error}"))),
         }
     }
@@ -87,6 +104,11 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// Where there is no package.
+    pub(super) fn without(failure: Failure) -> Self {
+        Self { package: Err(failure), config: (PathBuf::new(), None) }
+    }
+
     fn new(package: Result<PathBuf, Failure>, folder: &Path) -> Self {
         let config = folder.join(super::config_yml::NAME);
         let fingerprint = Fingerprint::of(&config).ok();

@@ -8,11 +8,12 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use portend_core::ModelId;
+use portend_core::{ArtifactError, Content, ModelId};
 use portend_model::{LoadError, Package};
 use tokio::sync::{mpsc, oneshot};
 
 use super::deployment::{Failure, Loaded};
+use super::remote::Remote;
 use super::replace::{self, Replacement, Stage};
 use super::{Repository, config_yml, scan};
 use crate::error::ServerError;
@@ -134,7 +135,11 @@ impl Repository {
         received: mpsc::Receiver<Part>,
         given_up: impl Fn() -> bool,
     ) -> Result<bool, ServerError> {
-        let folder = self.root.join(id.as_str());
+        // where packages lie in a store, only copies are here
+        let folder = match self.remote {
+            Some(_) => self.root.join(".nowhere"),
+            None => self.root.join(id.as_str()),
+        };
         let stage = self.stage(&folder).map_err(|e| not_stored(&e))?;
         let staged = receive(received, &stage.path().join("upload"))?;
         let staged = named(&staged, name, &folder)?;
@@ -142,7 +147,79 @@ impl Repository {
         if given_up() {
             return Err(broken_off());
         }
-        self.take_over(id, stage, &staged, loaded)
+        match &self.remote {
+            Some(remote) => self.send(remote, id, stage, &staged, loaded),
+            None => self.take_over(id, stage, &staged, loaded),
+        }
+    }
+
+    /// Puts a package that was found good into the store, and the model into service. While a package takes the place of
+    /// another one of a different name, a note lies beside them that says which of them counts.
+    fn send(
+        self: &Arc<Self>,
+        remote: &Remote,
+        id: &ModelId,
+        stage: Stage,
+        staged: &Path,
+        loaded: Loaded,
+    ) -> Result<bool, ServerError> {
+        let _changing = remote.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = |error: &ArtifactError| store_refused(remote, error);
+        let name = loaded.facts.package.clone();
+        let before = remote.packages(id).map_err(|e| failed(&e))?;
+        let created = before.is_empty();
+        let (same, others): (Vec<_>, Vec<_>) = before.into_iter().partition(|(old, _)| *old == name);
+        let old: Vec<String> = others.iter().map(|(name, _)| name.clone()).collect();
+        let mut keys: Vec<String> = others.into_iter().flat_map(|(_, keys)| keys).collect();
+        let place = |name: &str| remote.key(&format!("{id}/{name}"));
+        let store = &remote.store.store;
+        // a directory of this name is no file that could be written over
+        keys.extend(same.into_iter().flat_map(|(_, keys)| keys).filter(|key| *key != place(&name)));
+        let note = place(replace::NOTE);
+        if !keys.is_empty() {
+            let text = Replacement { new: name.clone(), old }.text();
+            store.write(&note, &text.as_bytes(), true).map_err(|e| failed(&e))?;
+        }
+        let content = StagedFile::open(staged).map_err(|e| not_stored(&e))?;
+        store.write(&place(&name), &content, true).map_err(|e| failed(&e))?;
+        if !keys.is_empty() {
+            store.delete(&keys).and_then(|()| store.delete(&[note])).map_err(|e| failed(&e))?;
+        }
+        let _disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = remote.deployment(id).map_err(|e| failed(&e))?;
+        if let Some(Ok(found)) = seen.as_ref().map(|seen| &seen.package)
+            && found.name() == name
+        {
+            remote.adopt(found, stage);
+        }
+        let at = self.clock.now();
+        if let Some(deployment) = self.apply(id, seen, Some(loaded), at) {
+            self.make_room(&deployment);
+        }
+        remote.prune();
+        Ok(created)
+    }
+
+    /// Deletes a deployment's package from the store.
+    fn delete_from(self: &Arc<Self>, remote: &Remote, id: &ModelId) -> Result<(), ServerError> {
+        let _changing = remote.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = |error: &ArtifactError| store_refused(remote, error);
+        let mut deleted = false;
+        loop {
+            // model files beside a package count once it is gone
+            let packages = remote.packages(id).map_err(|e| failed(&e))?;
+            let mut keys: Vec<String> = packages.into_iter().flat_map(|(_, keys)| keys).collect();
+            if keys.is_empty() {
+                break;
+            }
+            keys.push(remote.key(&format!("{id}/{}", replace::NOTE)));
+            remote.store.store.delete(&keys).map_err(|e| failed(&e))?;
+            deleted = true;
+        }
+        let _disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = remote.deployment(id).map_err(|e| failed(&e))?;
+        self.apply(id, seen, None, self.clock.now());
+        if deleted { Ok(()) } else { Err(self.unknown(Some(id.as_str()))) }
     }
 
     /// Makes a place to write to: in the deployment's directory, which may be on a file system of its own, else beside
@@ -186,6 +263,9 @@ impl Repository {
         let id = self.changeable(id)?;
         let this = Arc::clone(self);
         let deleted = tokio::task::spawn_blocking(move || {
+            if let Some(remote) = &this.remote {
+                return this.delete_from(remote, &id);
+            }
             let _disk = this.disk.lock().unwrap_or_else(PoisonError::into_inner);
             let folder = this.root.join(id.as_str());
             let at = this.clock.now();
@@ -198,6 +278,38 @@ impl Repository {
             removed.map_err(|e| not_stored(&e))
         });
         deleted.await.unwrap_or(Err(ServerError::Internal))
+    }
+}
+
+/// What a store's refusal means to the client.
+fn store_refused(remote: &Remote, error: &ArtifactError) -> ServerError {
+    remote.failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    match error {
+        ArtifactError::Denied(_) | ArtifactError::Unsupported(_) => {
+            ServerError::Forbidden(format!("the repository cannot be written to: {error}"))
+        }
+        error => ServerError::NotStored(format!("the repository cannot be changed: {error}")),
+    }
+}
+
+/// A file that was received, as a store takes it.
+struct StagedFile(File, u64);
+
+impl StagedFile {
+    fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let size = file.metadata()?.len();
+        Ok(Self(file, size))
+    }
+}
+
+impl Content for StagedFile {
+    fn size(&self) -> u64 {
+        self.1
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        std::os::unix::fs::FileExt::read_exact_at(&self.0, buffer, offset)
     }
 }
 
