@@ -8,40 +8,19 @@ import json
 import os
 import pathlib
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 
+from registry import Registry, free_port, run
+
 PROGRAM = os.path.abspath(sys.argv[1])
 HERE = pathlib.Path(__file__).resolve().parents[2]
 PACKAGE = HERE / "examples/demo/fraud/model_x.mlpkg"
 ROWS = (HERE / "examples/demo/fraud-scoring.csv").read_bytes()
 MOST_BYTES = 40_000_000  # the whole image of a tree model, compressed
-
-
-def run(*words, expect=0, **options):
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, **options)
-    if done.returncode != expect:
-        sys.exit(f"{' '.join(map(str, words))}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout.strip()
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-def wait_for(what, check):
-    for _ in range(120):
-        try:
-            return check()
-        except OSError:
-            time.sleep(0.25)
-    sys.exit(f"{what} did not come")
 
 
 def predicted(port):
@@ -97,32 +76,17 @@ def main(folder):
     print(f"built in {took:.2f} s: {digest}, {size / 1e6:.1f} MB")
     assert size < MOST_BYTES, size
 
-    port = free_port()
-    htpasswd = run("htpasswd", "-Bbn", "portend", "s3cret")
-    (folder / "htpasswd").write_text(htpasswd + "\n")
-    (folder / "registry.yml").write_text(
-        "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"
-        f"storage: {{filesystem: {{rootdirectory: {folder}/store}}}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n"
-        f"auth: {{htpasswd: {{realm: portend, path: {folder}/htpasswd}}}}\n"
-    )
-    registry = subprocess.Popen(
-        ["docker-registry", "serve", folder / "registry.yml"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        wait_for("the registry", lambda: socket.create_connection(("127.0.0.1", port)).close())
+    with Registry(folder / "registry", users={"portend": "s3cret"}) as registry:
         (folder / "password").write_text("s3cret\n")
-        name = f"127.0.0.1:{port}/team/fraud:1"
+        name = f"127.0.0.1:{registry.port}/team/fraud:1"
         login = ["--username", "portend", "--password-file", "password"]
         assert image("push", "model.tar", name, *login) == digest
         credentials = "--creds=portend:s3cret"
         told = json.loads(run("skopeo", "inspect", "--tls-verify=false", credentials, f"docker://{name}"))
         assert told["Digest"] == digest, told
-        run("skopeo", "--insecure-policy", "copy", "--src-tls-verify=false", f"--src-creds=portend:s3cret",
+        run("skopeo", "--insecure-policy", "copy", "--src-tls-verify=false", "--src-creds=portend:s3cret",
             f"docker://{name}", f"oci:{folder}/layout:v1")
         print("pushed with a password, and read by skopeo with the same digest")
-    finally:
-        registry.terminate()
-        registry.wait(30)
 
     # umoci takes the layers apart; a process in that root, as the image's user, sees nothing else
     run("umoci", "unpack", "--image", f"{folder}/layout:v1", folder / "bundle")

@@ -42,13 +42,15 @@ impl Traces {
     /// Begins the span of a request that came at `started`.
     pub(crate) fn begin<B>(&self, request: &Request<B>, started: Instant) -> Box<Traced> {
         let context = self.propagation.context(request.headers());
-        let (method, now) = (method(request.method()), SystemTime::now());
-        let builder = SpanBuilder::from_name(method).with_kind(SpanKind::Server).with_start_time(now);
+        // one reading of each clock, together: the parts are told by the other one and must lie within the whole
+        let begin = SystemTime::now() - started.elapsed();
+        let method = method(request.method());
+        let builder = SpanBuilder::from_name(method).with_kind(SpanKind::Server).with_start_time(begin);
         let mut span = self.tracer.build_with_context(builder, &context);
         if span.is_recording() {
             span.set_attributes(asked_for(request, method, self.scheme));
         }
-        Box::new(Traced { span, tracer: self.tracer.clone(), method, started: (started, now) })
+        Box::new(Traced { span, tracer: self.tracer.clone(), method, started: (started, begin) })
     }
 }
 
@@ -88,7 +90,8 @@ impl Traced {
             self.parts(course);
         }
         self.span.set_attributes(attributes);
-        self.span.end();
+        let (instant, system) = self.started;
+        self.span.end_with_timestamp(system + instant.elapsed());
     }
 
     fn parts(&self, course: &Course) {
