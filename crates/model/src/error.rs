@@ -212,6 +212,35 @@ pub enum DataError {
         /// The row.
         row: usize,
     },
+    /// A Parquet file cannot be read.
+    #[error("the Parquet file cannot be read: {}", shortened_to(MOST_REASON, .reason))]
+    BadFile {
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
+    /// A column of a Parquet file cannot be read.
+    #[error(
+        "column '{}' of the Parquet file cannot be read: {}",
+        shortened(.column),
+        shortened_to(MOST_REASON, .reason)
+    )]
+    BadFileColumn {
+        /// The column.
+        column: String,
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
+    /// A Parquet file claims more values than a request may have.
+    #[error(
+        "the Parquet file has {rows} rows: with a byte for each value that would be more than the {limit} bytes that a \
+         request may have; send fewer rows at a time"
+    )]
+    TooManyValues {
+        /// Its rows.
+        rows: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// Columns asked to be passed through are not in the request.
     #[error(
         "passthroughColumns do not match columns, columns expected but not found: [{}]",

@@ -10,7 +10,9 @@ use portend_core::{Dtype, Feature, Label, Target, TargetKind};
 
 use crate::error::{DataError, LoadError};
 use crate::frame::csv::HeaderLine;
-use crate::frame::{Columns, Frame, Inputs, Keep, Matching, Precision, array, csv, json, underscored};
+use crate::frame::{
+    Columns, Frame, Inputs, Keep, Matching, Precision, array, csv, json, parquet, underscored,
+};
 use crate::package::{Manifest, Package, Trust, shortened, twice};
 use crate::predictions::Predictions;
 use crate::runtime::{self, LevelLists, ModelFeature, Output, Prepared, Rounds, Runtime, Task};
@@ -141,6 +143,11 @@ impl Model {
     /// Decodes a JSON list of rows that are lists; see [`array::decode_rows`].
     pub fn decode_rows(&self, json: &str, names: Option<&[&str]>) -> Result<Frame, DataError> {
         array::decode_rows(json, &self.inputs, names)
+    }
+
+    /// Decodes a Parquet file; see [`parquet::decode`].
+    pub fn decode_parquet(&self, file: &[u8], limit: usize) -> Result<Frame, DataError> {
+        parquet::decode(file, &self.inputs, limit)
     }
 
     /// A frame for `rows` rows of typed values, to be written by the caller.

@@ -164,12 +164,16 @@ impl ServerError {
                 | DataError::RowWidth { .. }
                 | DataError::ColumnLength { .. }
                 | DataError::NotText { .. }
+                | DataError::BadFile { .. }
+                | DataError::BadFileColumn { .. }
                 | DataError::PassthroughMissing { .. } => StatusCode::BAD_REQUEST,
                 DataError::ColumnMissing { .. }
                 | DataError::ColumnCount { .. }
                 | DataError::UnknownKey { .. }
                 | DataError::NotANumber { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-                DataError::TooManyRows { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+                DataError::TooManyRows { .. } | DataError::TooManyValues { .. } => {
+                    StatusCode::PAYLOAD_TOO_LARGE
+                }
             },
         }
     }

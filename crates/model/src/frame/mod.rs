@@ -1,6 +1,6 @@
 //! A frame: the rows of one request as columns of numbers, in the precision that the runtime reads.
-//! CSV and JSON records are decoded into it by two files below, typed values by `columns.rs` and `array.rs`; protocols
-//! never see how.
+//! CSV and JSON records are decoded into it by two files below, typed values by `columns.rs`, `array.rs` and
+//! `parquet/`; protocols never see how.
 
 pub mod array;
 mod columns;
@@ -8,6 +8,7 @@ pub mod csv;
 mod inputs;
 pub mod json;
 pub mod number;
+pub mod parquet;
 mod text;
 
 pub use columns::{Columns, Place, Value};

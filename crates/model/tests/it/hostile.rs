@@ -6,6 +6,7 @@ mod corpus;
 mod lightgbm;
 mod manifest;
 mod packages;
+mod parquet;
 mod xgboost;
 mod xgboost_outputs;
 

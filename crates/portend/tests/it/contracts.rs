@@ -1,6 +1,8 @@
 //! The contracts that answer one plain value a row (MLflow, SageMaker, KServe v1 and TensorFlow Serving, ODAHU, Vertex AI,
 //! Azure ML): each form of a request gets the numbers of the prediction API, and platforms find what they ask for.
 
+use std::io::Write;
+
 use serde_json::{Value, json};
 
 use crate::connection::Connection;
@@ -267,6 +269,39 @@ fn several_classes_and_numbers_are_a_list_a_row() {
     check("xgb_penguins", true);
     check("xgb_outputs", true);
     check("lgb_diabetes", false);
+}
+
+#[test]
+fn a_parquet_file_gets_the_answer_of_its_rows_as_json() {
+    let server = RunningServer::serve(&repository("testdata/models/lgb_penguins/package"));
+    let mut connection = server.connect();
+    let read = |name: &str| std::fs::read(repository("testdata/parquet").join(name)).unwrap();
+    let mut ask = |headers: &[&str], body: &[u8]| {
+        let answer = connection.ask("POST", "/invocations", headers, body);
+        (answer.status, answer.text().to_owned())
+    };
+    let records = String::from_utf8(read("rows.json")).unwrap();
+    let records = format!("{{\"dataframe_records\":{records}}}");
+    let expected = ask(&["Content-Type: application/json"], records.as_bytes());
+    assert_eq!(expected.0, 200);
+    let parquet = "Content-Type: application/vnd.apache.parquet";
+    for name in ["default", "categories", "second_pages_gzip", "row_groups", "zstd"] {
+        let file = read(&format!("{name}.parquet"));
+        assert_eq!(ask(&[parquet], &file), expected, "{name}");
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        packed.write_all(&file).unwrap();
+        let packed = packed.finish().unwrap();
+        assert_eq!(ask(&[parquet, "Content-Encoding: gzip"], &packed), expected, "{name}, packed");
+    }
+    let error = |message: &str| (400, json!({ "error_code": "BAD_REQUEST", "message": message }).to_string());
+    let remedy = "write numbers, truth values or text, or leave it out if the model can do without";
+    let dates = format!(
+        "column 'year' of the Parquet file cannot be read: it holds dates, which are not read: {remedy}"
+    );
+    assert_eq!(ask(&[parquet], &read("bad_dates.parquet")), error(&dates));
+    let text = "column 'bill_length_mm', row 0: 'abc' is not a number";
+    assert_eq!(ask(&[parquet], &read("bad_text.parquet")), error(text));
+    server.stop();
 }
 
 #[test]

@@ -116,13 +116,18 @@ fn csv_and_media(all: &mut Contract, good: &str) {
     );
     csv(format!("dir,{header}1,{CSV}"), "column 'dir' occurs more than once", "INVALID_PARAMETER_VALUE");
     csv(format!("{header}\"0.35"), "line 2: a quoted cell is not closed before the end", "BAD_REQUEST");
-    let only =
-        "This predictor only supports the following content types: Types: ['text/csv', 'application/json'].";
+    let parquet = |all: &mut Contract, body: &str, error: &str| {
+        all.case(body, error).header = "Content-Type: application/vnd.apache.parquet".to_owned();
+    };
+    let cut = "its metadata would be 1048576 bytes, more than the file has: it is cut off or damaged";
+    parquet(all, "PAR1\0\0\x10\0PAR1", &format!("the Parquet file cannot be read: {cut}"));
+    let not = "it is not a Parquet file, which begins and ends with the bytes PAR1";
+    parquet(all, good, &format!("the Parquet file cannot be read: {not}"));
+    parquet(all, "", "the request body is empty: send a header line and rows, or a list of records");
+    let only = "This predictor only supports the following content types: Types: ['text/csv', 'application/json', \
+         'application/vnd.apache.parquet'].";
     all.media("Content-Type: text/plain", good, format!("{only} Got 'text/plain'."));
     all.media("X-Content-Type: none", good, format!("{only} Got ''."));
-    all.media("Content-Type: application/vnd.apache.parquet", "PAR1", {
-        "Content-Type 'application/vnd.apache.parquet' is not read by this server: send text/csv or application/json"
-    });
     all.media(
         "Content-Type: application/json; charset=latin1",
         good,

@@ -22,7 +22,10 @@ pub(super) fn invocations(operation: Operation) -> Operation {
         content
     };
     operation
-        .described("A JSON body has one of `dataframe_split`, `dataframe_records`, `instances` and `inputs`.")
+        .described(
+            "A JSON body has one of `dataframe_split`, `dataframe_records`, `instances` and `inputs`. A Parquet file is one \
+             that `DataFrame.to_parquet` writes.",
+        )
         .with(|_| {
             let text = json!({ "type": "string" });
             json!([header(CUSTOM_ATTRIBUTES.as_str(), &text, "Repeated by the answer.")])
@@ -58,6 +61,7 @@ fn body(subject: &Subject<'_>) -> Value {
     json!({
         "application/json": subject.content(&schema, example),
         "text/csv": subject.content(&json!({ "type": "string" }), |subject| subject.csv().into()),
+        "application/vnd.apache.parquet": {},
     })
 }
 

@@ -31,6 +31,7 @@ pub(super) struct Invocation {
 enum Rows {
     Csv(HeaderLine),
     Json,
+    Parquet,
 }
 
 fn bad(reason: impl Into<String>) -> ServerError {
@@ -67,17 +68,23 @@ impl Rows {
         match essence.as_str() {
             "text/csv" => Ok(Self::Csv(header)),
             "application/json" => Ok(Self::Json),
-            "application/vnd.apache.parquet" => unsupported(
-                "Content-Type 'application/vnd.apache.parquet' is not read by this server: send text/csv or \
-                 application/json"
-                    .to_owned(),
-            ),
+            "application/vnd.apache.parquet" => Ok(Self::Parquet),
             other => unsupported(format!(
-                "This predictor only supports the following content types: Types: ['text/csv', 'application/json']. \
-                 Got '{}'.",
+                "This predictor only supports the following content types: Types: ['text/csv', 'application/json', \
+                 'application/vnd.apache.parquet']. Got '{}'.",
                 shortened(other)
             )),
         }
+    }
+}
+
+impl Invocation {
+    fn answer(&self, answered: Answered, model: &Model) -> RowsAnswer {
+        let around = match self.csv_answer {
+            true => Around::Csv,
+            false => Around::Json("{\"predictions\":[", "]}".to_owned()),
+        };
+        RowsAnswer::new(answered, around, model)
     }
 }
 
@@ -85,23 +92,26 @@ impl Contract for Invocation {
     fn read<'b>(&self, text: &'b str, model: &Model) -> Result<Asked<'b>, ServerError> {
         let (table, answered) = match self.rows {
             Rows::Csv(header) => (Table::Csv(text, header), Answered::from(self.classes)),
-            Rows::Json => {
+            Rows::Json | Rows::Parquet => {
                 let body = object(text)?;
                 let answered = Answered::from(self.classes).asked("params", body.get("params"))?;
                 (table(&body)?, answered)
             }
         };
-        let around = match self.csv_answer {
-            true => Around::Csv,
-            false => Around::Json("{\"predictions\":[", "]}".to_owned()),
-        };
-        Ok(Asked { table, answer: RowsAnswer::new(answered, around, model) })
+        Ok(Asked { table, answer: self.answer(answered, model) })
+    }
+
+    fn of_file<'b>(&self, file: &'b [u8], limit: usize, model: &Model) -> Option<Asked<'b>> {
+        let asked =
+            || Asked { table: Table::Parquet(file, limit), answer: self.answer(self.classes.into(), model) };
+        matches!(self.rows, Rows::Parquet).then(asked)
     }
 
     fn mark(&self) -> Mark {
         match self.rows {
             Rows::Csv(_) => Mark::EachRow(b'\n'),
             Rows::Json => Mark::EachValue(b','),
+            Rows::Parquet => Mark::Nothing,
         }
     }
 

@@ -23,6 +23,11 @@ pub(crate) trait Contract: Send + 'static {
     /// What the text asks for.
     fn read<'b>(&self, text: &'b str, model: &Model) -> Result<Asked<'b>, ServerError>;
 
+    /// What a body asks for that is a Parquet file and no text. `limit` is how many bytes its rows may be.
+    fn of_file<'b>(&self, _file: &'b [u8], _limit: usize, _model: &Model) -> Option<Asked<'b>> {
+        None
+    }
+
     /// The byte of which a row has about one, or one for each feature.
     fn mark(&self) -> Mark {
         Mark::EachValue(b',')
@@ -46,6 +51,8 @@ pub(crate) enum Mark {
     EachRow(u8),
     /// One a value.
     EachValue(u8),
+    /// No byte tells.
+    Nothing,
 }
 
 /// Reads the body and answers it.
@@ -83,12 +90,16 @@ impl<C: Contract> Exchange for RowsExchange<C> {
         let rows = match self.contract.mark() {
             Mark::EachRow(mark) => count(mark),
             Mark::EachValue(mark) => count(mark) / model.features.len().max(1),
+            Mark::Nothing => return None,
         };
         Some((bytes.len(), rows + 1))
     }
 
     fn decode(self, model: &Model, parts: usize) -> Result<(Vec<Frame>, RowsAnswer), ServerError> {
         let bytes = self.payload.unpacked()?;
+        if let Some(Asked { table, answer }) = self.contract.of_file(&bytes, self.payload.limit, model) {
+            return Ok((table.frames(model, parts)?, answer));
+        }
         let text = std::str::from_utf8(&bytes).map_err(|error| self.contract.not_text(error))?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let text = match self.contract.takes_python_numbers() {

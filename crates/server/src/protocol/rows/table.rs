@@ -1,4 +1,4 @@
-//! Rows as the simpler contracts send them, made into frames: CSV, records, lists of lists, columns.
+//! Rows as the simpler contracts send them, made into frames: CSV, records, lists of lists, columns, Parquet.
 
 use std::borrow::Cow;
 
@@ -26,6 +26,8 @@ pub(crate) enum Table<'b> {
     Values(&'b str),
     /// A list, or the one value, for each column.
     Columns(Object<'b>),
+    /// A Parquet file, whose rows may be so many bytes.
+    Parquet(&'b [u8], usize),
 }
 
 /// More names are taken for an attack on memory.
@@ -94,6 +96,7 @@ impl<'b> Table<'b> {
             }
             Self::Values(json) => values(json, model)?,
             Self::Columns(columns) => by_columns(columns, model)?,
+            Self::Parquet(file, limit) => model.decode_parquet(file, *limit)?,
         };
         Ok(vec![frame])
     }
