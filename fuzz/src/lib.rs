@@ -25,6 +25,9 @@ const MANIFEST: &[u8] = include_bytes!("../corpus/manifest/classes.json");
 /// A model of more columns is loaded and not scored: the rows would be larger than any input.
 const MOST_COLUMNS: usize = 4096;
 
+/// What the rows of a Parquet file may be without compression.
+const MOST_BYTES: usize = 1 << 20;
+
 /// Loads a bare model file and scores with it; true when that was possible.
 pub fn model_file(bytes: &[u8]) -> bool {
     load(bytes, ".model").is_some_and(|model| score_own_rows(&model))
@@ -56,18 +59,30 @@ pub fn json_rows(bytes: &[u8]) -> bool {
     rows(bytes, |model, text, keep, _| Some(vec![model.decode_json(text, keep).ok()?]))
 }
 
+/// The same with a Parquet file, which is all of the input.
+pub fn parquet_rows(bytes: &[u8]) -> bool {
+    let score =
+        |model: &Model| model.decode_parquet(bytes, MOST_BYTES).ok().map(|frame| score(model, &[frame]));
+    both().iter().filter_map(score).count() > 0
+}
+
 fn rows(bytes: &[u8], decode: impl Fn(&Model, &str, &Keep, usize) -> Option<Vec<Frame>>) -> bool {
-    static BOTH: LazyLock<Vec<Model>> = LazyLock::new(|| {
-        let good =
-            |name: &str| MODELS.iter().find(|(model, _)| *model == name).and_then(|(_, b)| load(b, ".model"));
-        ["model/classes.json", "model/levels.txt"].map(|name| good(name).expect("the corpus is good")).into()
-    });
     let Some((first, rest)) = bytes.split_first() else { return false };
     let Ok(text) = std::str::from_utf8(rest) else { return false };
     let keep = if first & 1 == 1 { Keep::All } else { Keep::None };
     let parts = 1 + usize::from(first >> 1 & 3);
     let score = |model: &Model| decode(model, text, &keep, parts).map(|frames| score(model, &frames));
-    BOTH.iter().filter_map(score).count() > 0
+    both().iter().filter_map(score).count() > 0
+}
+
+/// The models that rows are decoded for: one in single and one in double precision.
+fn both() -> &'static [Model] {
+    static BOTH: LazyLock<Vec<Model>> = LazyLock::new(|| {
+        let good =
+            |name: &str| MODELS.iter().find(|(model, _)| *model == name).and_then(|(_, b)| load(b, ".model"));
+        ["model/classes.json", "model/levels.txt"].map(|name| good(name).expect("the corpus is good")).into()
+    });
+    &BOTH
 }
 
 fn load(bytes: &[u8], suffix: &str) -> Option<Model> {

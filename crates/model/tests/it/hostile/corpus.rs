@@ -17,7 +17,7 @@ type Target = fn(&[u8]) -> bool;
 fn what_fuzzing_found_stays_harmless() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
     // a target with how many files of its corpus are good: the others must be refused
-    let all: [(&str, Target, usize); 8] = [
+    let all: [(&str, Target, usize); 9] = [
         ("xgboost_json", targets::model_file, 13),
         ("xgboost_ubjson", targets::model_file, 7),
         ("lightgbm_text", targets::model_file, 8),
@@ -26,6 +26,7 @@ fn what_fuzzing_found_stays_harmless() {
         ("checksums", targets::checksums, 1),
         ("csv_rows", targets::csv_rows, 3),
         ("json_rows", targets::json_rows, 2),
+        ("parquet_rows", targets::parquet_rows, 3),
     ];
     assert_eq!(fs::read_dir(&corpus).unwrap().count(), all.len(), "each corpus belongs to one target");
     for (target, run, good) in all {
