@@ -12,7 +12,7 @@ use portend_model::runtime::Output;
 const LIMIT: usize = 1 << 20;
 
 fn testdata(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata").join(path)
+    Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("../../testdata").join(path)
 }
 
 fn models() -> [Model; 2] {

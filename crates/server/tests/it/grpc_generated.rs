@@ -91,7 +91,7 @@ fn descriptor_file(name: &str) -> String {
 
 /// What is to stand in the folder of generated files.
 fn generated() -> BTreeMap<String, Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
+    let folder = Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("proto");
     let names = FILES.map(|(name, _)| folder.join(name));
     let mut set = protox::compile(names, [folder]).unwrap().file;
     set.iter_mut().for_each(|file| file.source_code_info = None);
@@ -113,7 +113,8 @@ fn generated() -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 fn generated_messages_are_those_of_the_proto_files() {
-    let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/protocol/grpc/generated");
+    let folder: PathBuf =
+        Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("src/protocol/grpc/generated");
     for (name, content) in generated() {
         let path = folder.join(&name);
         if std::env::var_os("PORTEND_BLESS").is_some_and(|value| value == "1") {

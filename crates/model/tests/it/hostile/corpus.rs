@@ -15,7 +15,7 @@ type Target = fn(&[u8]) -> bool;
 
 #[test]
 fn what_fuzzing_found_stays_harmless() {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
+    let corpus = Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("../../fuzz/corpus");
     // a target with how many files of its corpus are good: the others must be refused
     let all: [(&str, Target, usize); 9] = [
         ("xgboost_json", targets::model_file, 13),
