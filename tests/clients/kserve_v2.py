@@ -6,28 +6,16 @@
 
 import asyncio
 import csv
-import json
 import sys
 
 import httpx
 import numpy as np
+from fraud import LEVELS, predicted
 from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
 from kserve.protocol.infer_type import RequestedOutput
-from server import DEMO, Connection, expect, serving
+from server import DEMO, expect, serving
 
-LEVELS = ["pbcr", "dmi", "self", "single"]
 NAMES = ["dir", "hir", "lvr", "ccs", "mcs", "uria", "comdominiom", *LEVELS]
-
-
-def predicted(port, records):
-    """Labels, and the probabilities of no and yes, by the prediction API."""
-    status, _, text = Connection(port).post(
-        "/deployments/fraud/predictions", json.dumps(records), Content_Type="application/json"
-    )
-    expect("status of /predictions", status, 200)
-    rows = json.loads(text)["data"]
-    by_label = [{v["label"]: v["value"] for v in row["predictionValues"]} for row in rows]
-    return [row["prediction"] for row in rows], [[p["no"], p["yes"]] for p in by_label]
 
 
 def column(records, name):

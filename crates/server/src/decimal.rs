@@ -12,6 +12,9 @@ pub(crate) struct Format {
 }
 
 impl Format {
+    /// The shortest form that reads back as the same number.
+    pub(crate) const SHORTEST: Self = Self { decimals: None, exponents: true };
+
     /// Appends `value`, which was computed in `precision`; false (and nothing appended) if it is not finite.
     pub(crate) fn write(self, value: f64, precision: Precision, out: &mut Vec<u8>) -> bool {
         if !value.is_finite() || precision == Precision::Single && !(value as f32).is_finite() {

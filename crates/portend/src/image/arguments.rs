@@ -143,6 +143,23 @@ pub(crate) struct RegistryArguments {
     pub(crate) insecure_registry: Vec<String>,
 }
 
+/// What all commands that copy are told at the end.
+#[derive(Debug, Args)]
+pub(crate) struct TransferArguments {
+    #[command(flatten)]
+    pub(crate) progress: ProgressArguments,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArguments,
+}
+
+/// Whether an image goes alone.
+#[derive(Debug, Args)]
+pub(crate) struct ReferrersArgument {
+    /// Take along what is about the image: bills of materials, provenance, signatures
+    #[arg(long)]
+    pub(crate) referrers: bool,
+}
+
 /// Which of several images is meant.
 #[derive(Debug, Args)]
 pub(crate) struct PlatformArgument {
@@ -177,13 +194,10 @@ pub(crate) struct PushArguments {
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) platform: PlatformArgument,
-    /// Take along what is about the image: bills of materials, provenance, signatures
-    #[arg(long)]
-    pub(crate) referrers: bool,
     #[command(flatten)]
-    pub(crate) progress: ProgressArguments,
+    pub(crate) referrers: ReferrersArgument,
     #[command(flatten)]
-    pub(crate) registry: RegistryArguments,
+    pub(crate) transfer: TransferArguments,
 }
 
 /// Pull an image from a registry
@@ -199,16 +213,13 @@ pub(crate) struct PullArguments {
     pub(crate) to: String,
     #[command(flatten)]
     pub(crate) platform: PlatformArgument,
-    /// Take along what is about the image: bills of materials, provenance, signatures
-    #[arg(long)]
-    pub(crate) referrers: bool,
+    #[command(flatten)]
+    pub(crate) referrers: ReferrersArgument,
     /// Replace an archive that is there
     #[arg(long)]
     pub(crate) force: bool,
     #[command(flatten)]
-    pub(crate) progress: ProgressArguments,
-    #[command(flatten)]
-    pub(crate) registry: RegistryArguments,
+    pub(crate) transfer: TransferArguments,
 }
 
 /// Copy an image from one place to another
@@ -221,9 +232,8 @@ pub(crate) struct CopyArguments {
     pub(crate) to: String,
     #[command(flatten)]
     pub(crate) platform: PlatformArgument,
-    /// Take along what is about the image: bills of materials, provenance, signatures
-    #[arg(long)]
-    pub(crate) referrers: bool,
+    #[command(flatten)]
+    pub(crate) referrers: ReferrersArgument,
     /// What the image is called in an archive. Default: what it is called where it comes from
     #[arg(long, value_name = "NAME:TAG")]
     pub(crate) name: Option<String>,
@@ -231,9 +241,7 @@ pub(crate) struct CopyArguments {
     #[arg(long)]
     pub(crate) force: bool,
     #[command(flatten)]
-    pub(crate) progress: ProgressArguments,
-    #[command(flatten)]
-    pub(crate) registry: RegistryArguments,
+    pub(crate) transfer: TransferArguments,
 }
 
 /// Save an image as an archive for docker load, podman and skopeo
@@ -254,9 +262,7 @@ pub(crate) struct SaveArguments {
     #[arg(long)]
     pub(crate) force: bool,
     #[command(flatten)]
-    pub(crate) progress: ProgressArguments,
-    #[command(flatten)]
-    pub(crate) registry: RegistryArguments,
+    pub(crate) transfer: TransferArguments,
 }
 
 /// Show what an image is: digest, platforms, configuration, layers with their sizes

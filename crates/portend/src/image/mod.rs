@@ -16,8 +16,8 @@ use portend_image::{CopyOptions, Location, Platform, Reference, Repository, copy
 use crate::CommandError;
 use crate::package::{print, table};
 use arguments::{
-    CopyArguments, ImageCommand, NamedArguments, ProgressArguments, PullArguments, PushArguments,
-    RegistryArguments, SaveArguments,
+    CopyArguments, ImageCommand, NamedArguments, PullArguments, PushArguments, SaveArguments,
+    TransferArguments,
 };
 use place::{TargetOptions, source, target};
 
@@ -37,17 +37,17 @@ pub(crate) fn run(command: &ImageCommand) -> Result<ExitCode, CommandError> {
 }
 
 fn push(arguments: &PushArguments) -> Result<(), CommandError> {
-    let PushArguments { from, name, platform, referrers, progress, registry } = arguments;
-    let (platform, referrers) = (platform.parse()?, *referrers);
-    let options = Options { platform, name: None, force: false, referrers, progress, registry };
-    transfer(&Location::parse(from)?, &Location::Registry(named(name)?), &options)
+    let PushArguments { from, name, platform, referrers, transfer } = arguments;
+    let (platform, referrers) = (platform.parse()?, referrers.referrers);
+    let options = Options { platform, name: None, force: false, referrers, transfer };
+    carry(&Location::parse(from)?, &Location::Registry(named(name)?), &options)
 }
 
 fn pull(arguments: &PullArguments) -> Result<(), CommandError> {
-    let PullArguments { name, to, platform, referrers, force, progress, registry } = arguments;
-    let (platform, referrers, force) = (platform.parse()?, *referrers, *force);
-    let options = Options { platform, name: None, force, referrers, progress, registry };
-    transfer(&Location::Registry(named(name)?), &Location::parse(to)?, &options)
+    let PullArguments { name, to, platform, referrers, force, transfer } = arguments;
+    let (platform, referrers, force) = (platform.parse()?, referrers.referrers, *force);
+    let options = Options { platform, name: None, force, referrers, transfer };
+    carry(&Location::Registry(named(name)?), &Location::parse(to)?, &options)
 }
 
 fn named(name: &str) -> Result<Reference, CommandError> {
@@ -82,14 +82,14 @@ fn delete(arguments: &NamedArguments) -> Result<(), CommandError> {
 }
 
 fn copied(arguments: &CopyArguments) -> Result<(), CommandError> {
-    let CopyArguments { from, to, platform, referrers, name, force, progress, registry } = arguments;
-    let (platform, referrers, force) = (platform.parse()?, *referrers, *force);
-    let options = Options { platform, name: name.as_deref(), force, referrers, progress, registry };
-    transfer(&Location::parse(from)?, &Location::parse(to)?, &options)
+    let CopyArguments { from, to, platform, referrers, name, force, transfer } = arguments;
+    let (platform, referrers, force) = (platform.parse()?, referrers.referrers, *force);
+    let options = Options { platform, name: name.as_deref(), force, referrers, transfer };
+    carry(&Location::parse(from)?, &Location::parse(to)?, &options)
 }
 
 fn save(arguments: &SaveArguments) -> Result<(), CommandError> {
-    let SaveArguments { from, out, platform, name, force, progress, registry } = arguments;
+    let SaveArguments { from, out, platform, name, force, transfer } = arguments;
     let to = Location::parse(out)?;
     if !matches!(to, Location::Archive(..)) {
         return Err(CommandError::Setting(format!(
@@ -97,8 +97,8 @@ fn save(arguments: &SaveArguments) -> Result<(), CommandError> {
         )));
     }
     let (platform, force) = (platform.parse()?, *force);
-    let options = Options { platform, name: name.as_deref(), force, referrers: false, progress, registry };
-    transfer(&Location::parse(from)?, &to, &options)
+    let options = Options { platform, name: name.as_deref(), force, referrers: false, transfer };
+    carry(&Location::parse(from)?, &to, &options)
 }
 
 /// What all commands that copy are told.
@@ -107,21 +107,21 @@ struct Options<'a> {
     name: Option<&'a str>,
     force: bool,
     referrers: bool,
-    progress: &'a ProgressArguments,
-    registry: &'a RegistryArguments,
+    transfer: &'a TransferArguments,
 }
 
 /// Copies, and prints the digest that the target's name leads to; what was sent is told beside.
-fn transfer(from: &Location, to: &Location, options: &Options<'_>) -> Result<(), CommandError> {
-    place::one_login(&[from, to], options.registry)?;
-    let source = source(from, options.registry)?;
+fn carry(from: &Location, to: &Location, options: &Options<'_>) -> Result<(), CommandError> {
+    let TransferArguments { progress: told, registry } = options.transfer;
+    place::one_login(&[from, to], registry)?;
+    let source = source(from, registry)?;
     let wanted = TargetOptions { name: options.name, known_as: source.name(), force: options.force };
-    let target = target(to, &wanted, options.registry)?;
-    let progress = progress::of(options.progress);
+    let target = target(to, &wanted, registry)?;
+    let progress = progress::of(told);
     let (platform, referrers) = (options.platform.as_ref(), options.referrers);
     let what = CopyOptions { platform, referrers, progress: progress.as_deref() };
     let copied = copy(&*source, &*target, &what)?;
-    if !options.progress.quiet {
+    if !told.quiet {
         place::tell(&copied);
     }
     print(&format!("{}\n", copied.digest));

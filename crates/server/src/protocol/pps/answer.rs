@@ -100,9 +100,6 @@ fn order(target: &Target) -> impl Iterator<Item = usize> {
     (0..width).map(move |i| (first + i) % width)
 }
 
-/// Numbers that `decimalsNumber` does not apply to.
-const SHORTEST: Format = Format { decimals: None, exponents: true };
-
 /// Rows as `{"data": [{"rowId": …}, …]}`.
 #[derive(Debug)]
 pub(super) struct JsonAnswer(Format);
@@ -132,7 +129,7 @@ impl JsonAnswer {
             }
             if let Some(threshold) = target.threshold() {
                 out.extend_from_slice(b",\"predictionThreshold\":");
-                SHORTEST.write(threshold, Precision::Double, out);
+                Format::SHORTEST.write(threshold, Precision::Double, out);
             }
             out.extend_from_slice(b",\"predictionValues\":[");
             for (n, at) in order(target).enumerate() {
@@ -200,7 +197,7 @@ fn write_label(label: &Label, out: &mut Vec<u8>) {
     match label {
         Label::Text(text) => write_text(text, out),
         Label::Integer(value) => out.extend_from_slice(itoa::Buffer::new().format(*value).as_bytes()),
-        Label::Number(value) => _ = SHORTEST.write(*value, Precision::Double, out),
+        Label::Number(value) => _ = Format::SHORTEST.write(*value, Precision::Double, out),
         Label::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
     }
 }

@@ -64,9 +64,6 @@ pub(crate) struct RowsAnswer {
     labels: Vec<Vec<u8>>,
 }
 
-/// The shortest form that reads back as the same number.
-const SHORTEST: Format = Format { decimals: None, exponents: true };
-
 impl RowsAnswer {
     /// For the answers of a model.
     pub(crate) fn new(answered: Answered, around: Around, model: &Model) -> Self {
@@ -85,7 +82,7 @@ impl RowsAnswer {
     fn row(&self, target: &Target, values: &[f64], precision: Precision, out: &mut Vec<u8>) {
         let number = |value: f64, out: &mut Vec<u8>| {
             // JSON has no word for what is not finite, and a cell of CSV is empty
-            if !SHORTEST.write(value, precision, out) && matches!(self.around, Around::Json(..)) {
+            if !Format::SHORTEST.write(value, precision, out) && matches!(self.around, Around::Json(..)) {
                 out.extend_from_slice(b"null");
             }
         };

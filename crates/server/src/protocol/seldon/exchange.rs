@@ -55,9 +55,6 @@ pub(super) struct SeldonEncoder {
     puid: Option<HeaderValue>,
 }
 
-/// The shortest form that reads back as the same number.
-const SHORTEST: Format = Format { decimals: None, exponents: true };
-
 impl Encoder for SeldonEncoder {
     fn row_bytes(&self, model: &Model, _: &Frame, _: usize) -> usize {
         const JSON_NUMBER: usize = 20;
@@ -133,7 +130,7 @@ pub(super) fn push_exact(predictions: &Predictions, out: &mut Vec<u8>) {
 }
 
 fn number(value: f64, precision: Precision, other: &str, out: &mut Vec<u8>) {
-    if !SHORTEST.write(value, precision, out) {
+    if !Format::SHORTEST.write(value, precision, out) {
         out.extend_from_slice(other.as_bytes());
     }
     out.push(b',');

@@ -132,9 +132,6 @@ impl Tensors {
     }
 }
 
-/// The shortest form that reads back as the same number.
-const SHORTEST: Format = Format { decimals: None, exponents: true };
-
 impl TensorWriter {
     /// For the answers of a model.
     pub(crate) fn new(tensor: OutputTensor, binary: bool, model: &Model) -> Self {
@@ -196,7 +193,7 @@ impl TensorWriter {
             }
             // JSON has no word for what is not finite
             (false, precision) => values.for_each(|value| {
-                if !SHORTEST.write(*value, precision, out) {
+                if !Format::SHORTEST.write(*value, precision, out) {
                     out.extend_from_slice(b"null");
                 }
                 out.push(b',');
