@@ -79,7 +79,7 @@ impl Archive {
     }
 
     /// Unpacks a file, never more than its entry promises.
-    pub(super) fn open_file(&mut self, name: &str) -> io::Result<impl Read> {
+    pub(super) fn open_file(&mut self, name: &str) -> io::Result<io::Take<impl Read>> {
         let entry = self.zip.by_name(name).map_err(io::Error::other)?;
         let size = entry.size();
         Ok(entry.take(size.saturating_add(1)))
@@ -90,7 +90,9 @@ impl Archive {
         if self.zip.index_for_name(name).is_none() {
             return Ok(None);
         }
-        read_bounded(self.open_file(name)?, limit).map(Some)
+        let file = self.open_file(name)?;
+        let length = file.limit() - 1;
+        read_bounded(file, length, limit).map(Some)
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::{MANIFEST, MOST_FILES, read_bounded};
+use super::{MANIFEST, MOST_FILES, read_file};
 use crate::error::LoadError;
 
 /// Directories nested deeper than this are refused.
@@ -79,6 +79,6 @@ impl Folder {
         if !self.names.iter().any(|n| n == name) {
             return Ok(None);
         }
-        read_bounded(self.open_file(name)?, limit).map(Some)
+        read_file(&self.root.join(name), limit).map(Some)
     }
 }

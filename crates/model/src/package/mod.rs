@@ -146,8 +146,7 @@ impl Package {
     pub(crate) fn read_model(&mut self) -> Result<(Kind, String, Vec<u8>), LoadError> {
         let Some(manifest) = &self.manifest else {
             let kind = detect(&self.path)?;
-            let file = File::open(&self.path).map_err(|e| LoadError::io(&self.path, e))?;
-            let bytes = read_bounded(file, MOST_MODEL_BYTES).map_err(|e| LoadError::io(&self.path, e))?;
+            let bytes = read_file(&self.path, MOST_MODEL_BYTES).map_err(|e| LoadError::io(&self.path, e))?;
             return Ok((kind, self.path.display().to_string(), bytes));
         };
         let name = manifest.model.path.clone();
@@ -370,9 +369,18 @@ pub(crate) fn shortened(reason: &str) -> String {
     }
 }
 
-/// Reads to the end unless that is further than `limit`.
-fn read_bounded(source: impl Read, limit: u64) -> std::io::Result<Vec<u8>> {
+/// The bytes of a file unless they are more than `limit`.
+fn read_file(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    read_bounded(file, length, limit)
+}
+
+/// Reads about `length` bytes to the end unless that is further than `limit`. Room is made at once: a buffer that grows
+/// leaves twice as much memory behind.
+fn read_bounded(source: impl Read, length: u64, limit: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
+    bytes.try_reserve_exact(usize::try_from(length.min(limit)).unwrap_or(usize::MAX))?;
     source.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         return Err(std::io::Error::other(format!("larger than {} MiB", limit >> 20)));
