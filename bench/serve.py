@@ -30,6 +30,7 @@ SECONDS = float(os.environ.get("BENCH_SECONDS", "5"))
 START_LIMIT = 60  # seconds for a server to answer its first ping
 REQUEST_LIMIT = 120  # seconds for one large request
 CURLS = 5  # 10,000-row requests in a round
+REST = 3  # seconds after a start in which a server may give back memory
 TICK = os.sysconf("SC_CLK_TCK")
 ADDRESS = re.compile(r"(?:listening|running) on (http://127\.0\.0\.1:\d+)")
 TYPES = {"csv": "text/csv", "json": "application/json"}
@@ -249,6 +250,7 @@ def measure(commands, data, rounds):
         for name, command in commands.items():
             server = Server(name, command)
             keep(server, "csv", "cold_ms", server.cold_ms)
+            time.sleep(REST)
             keep(server, "csv", "idle_mib", server.memory_mib("VmRSS"))
             if name != "axum":
                 curl(server, data / "50mb.csv", "csv")

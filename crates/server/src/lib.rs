@@ -11,6 +11,7 @@ mod config;
 mod connection;
 mod decimal;
 mod error;
+mod giving_back;
 mod http;
 mod listen;
 mod metrics;

@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::admission::{Admission, Room};
 use crate::error::ServerError;
+use crate::giving_back::GivingBack;
 use crate::metrics::asked;
 use crate::metrics::histogram::{Nanoseconds, nanoseconds};
 use crate::repository::Ready;
@@ -126,9 +127,6 @@ const BLOCK_VALUES: usize = 1 << 18;
 /// memory of its requests is given back when it ends.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// The allocator gives back at the end of a thread, and only what has been free for a second.
-const GIVING_BACK: Duration = Duration::from_millis(1500);
-
 /// Threads that score.
 #[derive(Debug)]
 pub(crate) struct Scorer {
@@ -136,6 +134,7 @@ pub(crate) struct Scorer {
     threads: Arc<Mutex<Option<Arc<ThreadPool>>>>,
     /// Counts the large requests.
     turn: Arc<AtomicUsize>,
+    giving_back: GivingBack,
 }
 
 fn threads(workers: usize) -> Result<Arc<ThreadPool>, ThreadPoolBuildError> {
@@ -147,7 +146,7 @@ impl Scorer {
     /// `workers` threads.
     pub(crate) fn new(workers: usize) -> Result<Self, ThreadPoolBuildError> {
         let threads = Arc::new(Mutex::new(Some(threads(workers)?)));
-        Ok(Self { workers, threads, turn: Arc::default() })
+        Ok(Self { workers, threads, turn: Arc::default(), giving_back: GivingBack::default() })
     }
 
     fn threads(&self) -> Result<Arc<ThreadPool>, ServerError> {
@@ -166,17 +165,15 @@ impl Scorer {
     fn end_when_idle(&self) -> impl FnOnce() + Send + use<> {
         let (runtime, threads, turns) =
             (Handle::current(), Arc::clone(&self.threads), Arc::clone(&self.turn));
+        let giving_back = self.giving_back.clone();
         move || {
             let turn = turns.fetch_add(1, Ordering::Relaxed) + 1;
             runtime.spawn(async move {
                 tokio::time::sleep(IDLE).await;
                 if turns.load(Ordering::Relaxed) == turn {
                     let idle = threads.lock().unwrap_or_else(PoisonError::into_inner).take();
-                    let end = move || {
-                        drop(idle);
-                        std::thread::sleep(GIVING_BACK);
-                    };
-                    _ = std::thread::Builder::new().name("score-end".to_owned()).spawn(end);
+                    drop(idle);
+                    giving_back.soon();
                 }
             });
         }

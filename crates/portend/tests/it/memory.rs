@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::repository;
-use crate::running_server::{RunningServer, portend};
+use crate::running_server::{RunningServer, portend, wait_for};
 
 /// What a server of many workers may take for one such request: a body, a table, columns to repeat and an answer.
 const MOST_MIB: u64 = 640;
@@ -122,4 +122,26 @@ fn more_workers_hold_no_more_idle_or_after_small_requests_or_after_large_ones() 
     check(&[], 0);
     check(&[1, 2, 5, 10], 30);
     check(&[100, 28_000, 28_000], 3); // two of 20 MB at once
+}
+
+#[test]
+fn what_loading_took_beside_the_model_is_given_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = repository("testdata/models/xgb_diabetes/package/model/model.json");
+    let mut model = std::fs::read(file).unwrap();
+    model.resize(model.len() + (32 << 20), b' ');
+    std::fs::write(folder.path().join("diabetes.json"), &model).unwrap();
+    let mut command = portend();
+    command.arg("serve").arg(folder.path().join("diabetes.json")).args(["--port", "0"]);
+    let server = RunningServer::start(command);
+    let given_back = || {
+        let (resident, peak) = (server.resident_kib()?, server.peak_kib()?);
+        println!("holds {resident} of {peak} KiB");
+        assert!(peak < 80 << 10, "the file is held more than once");
+        (resident + (24 << 10) < peak).then_some(())
+    };
+    if server.resident_kib().is_some() {
+        wait_for("the memory", given_back);
+    }
+    server.stop();
 }

@@ -134,6 +134,7 @@ impl Repository {
             }
         };
         self.make_room(&deployment);
+        self.giving_back.soon();
         _ = ended.send(Some(outcome));
         match error {
             Some(NotLoaded::Error(error)) => Err(error.into()),
@@ -219,7 +220,9 @@ impl Repository {
     pub(super) fn load_aside(&self, path: &Path) -> Result<Loaded, Failure> {
         let fingerprint = Fingerprint::of(path).map_err(|e| Failure::io(&e.to_string()))?;
         let read = || read(path, fingerprint, &self.settings);
-        self.loaders.install(read).map_err(|error| error.failure(path))
+        let loaded = self.loaders.install(read);
+        self.giving_back.soon();
+        loaded.map_err(|error| error.failure(path))
     }
 }
 

@@ -27,6 +27,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::{CacheLimits, Config, DeploymentSettings};
 use crate::error::ServerError;
+use crate::giving_back::GivingBack;
 use crate::metrics::asked;
 use crate::tls::TlsError;
 pub(crate) use deployment::{Deployment, Failure, LoadFacts, Loaded, Ready, Snapshot};
@@ -158,6 +159,7 @@ pub(crate) struct Repository {
     /// Held while models leave memory.
     room: Mutex<()>,
     loaders: rayon::ThreadPool,
+    giving_back: GivingBack,
     uploads: Semaphore,
     preloads: Mutex<Vec<Job>>,
     preloading: AtomicBool,
@@ -220,6 +222,7 @@ impl Repository {
             disk: Mutex::new(()),
             room: Mutex::new(()),
             loaders,
+            giving_back: GivingBack::default(),
             uploads: Semaphore::new(UPLOADS),
             preloads: Mutex::default(),
             preloading: AtomicBool::new(false),
