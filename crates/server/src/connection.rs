@@ -6,6 +6,7 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use axum::response::Response;
+use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use hyper::Request;
 use hyper::body::Incoming;
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::http::HttpService;
 use crate::opening::Version;
+use crate::prompt::prompt;
 use crate::stall::Stalling;
 use crate::taking::{PIECE, Takers};
 use crate::tally::Tally;
@@ -99,29 +101,28 @@ impl Serving {
     {
         let service = service_fn(|request: Request<Incoming>| {
             let asked = tally.enter();
-            let answer = answer(self.service.clone(), &tally, request);
-            async move {
-                let answer = answer.await;
+            // no async block: it would hold the future twice, and hyper moves what it is given
+            answer(self.service.clone(), &tally, request).map(|answer| {
                 drop(asked);
                 Ok::<_, Infallible>(answer)
-            }
+            })
         });
         let mut connection = pin!(self.http1.serve_connection(stream, service));
         // Errors are the client's going away; the request's own are answered.
         tokio::select! {
             biased; // a request that has come is seen before the end
-            _ = &mut connection => return,
+            _ = prompt(connection.as_mut()) => return,
             () = end => {}
         }
         connection.as_mut().graceful_shutdown();
         tokio::select! {
             biased;
-            _ = &mut connection => return,
+            _ = prompt(connection.as_mut()) => return,
             () = tokio::time::sleep(self.first_request) => {}
         }
         // with nothing under way, what keeps it open is a head that does not end
         if !tally.is_empty() {
-            _ = connection.await;
+            _ = prompt(connection).await;
         }
     }
 

@@ -19,6 +19,7 @@ mod openapi;
 mod opening;
 mod packing;
 mod patience;
+mod prompt;
 mod protocol;
 mod repository;
 mod request_id;
