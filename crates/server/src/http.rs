@@ -1,6 +1,7 @@
 //! All routes and layers on one page, and what they share.
 
 use std::hash::{BuildHasher, RandomState};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -210,7 +211,8 @@ impl HttpService {
                     protocol = protocol::of_path(request.uri().path());
                 }
                 let answered;
-                (answered, asked) = asked::noted(traced.is_some(), self.routes.oneshot(request)).await;
+                let answering = pin!(self.routes.oneshot(request));
+                (answered, asked) = asked::noted(traced.is_some(), answering).await;
                 answered
             }
             Err(_) => self.refused.oneshot(request).await,
@@ -260,7 +262,7 @@ fn check_head<B>(request: &Request<B>) -> Result<(), ServerError> {
 /// Adds the headers that every answer has.
 fn stamp(response: &mut Response, took: Duration, request_id: &RequestId) {
     let headers = response.headers_mut();
-    let micros = took.as_micros();
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX); // wider numbers are slow to write
     if let Ok(value) = HeaderValue::try_from(format!("{}.{:03}", micros / 1000, micros % 1000)) {
         headers.insert(pps::EXECUTION_TIME, value);
     }

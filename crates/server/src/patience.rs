@@ -1,6 +1,8 @@
 //! How long a slow client is waited for. There is one rule, for bodies that arrive, packages that are uploaded, and
 //! answers that are read: waiting spends patience, bytes earn it, and there is only so much of it.
 
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -55,9 +57,16 @@ impl Patience {
 pub(crate) fn arriving(body: Body, rate: usize) -> impl Stream<Item = Result<Bytes, ServerError>> {
     let start = (BodyDataStream::new(body), Patience::new(rate));
     stream::try_unfold(start, move |(mut body, mut patience)| async move {
-        let asked = Instant::now();
-        let data = timeout(patience.left(), body.next()).await.map_err(|_| ServerError::TooSlow { rate })?;
-        patience.spend(asked.elapsed());
+        // what is there already needs neither clock nor timer, and small requests are there as a whole
+        let data = match poll_fn(|context| Poll::Ready(body.poll_next_unpin(context))).await {
+            Poll::Ready(data) => data,
+            Poll::Pending => {
+                let asked = Instant::now();
+                let data = timeout(patience.left(), body.next()).await;
+                patience.spend(asked.elapsed());
+                data.map_err(|_| ServerError::TooSlow { rate })?
+            }
+        };
         let Some(data) = data else { return Ok(None) };
         let data = data.map_err(|_| ServerError::BadBody("the request body broke off".to_owned()))?;
         patience.earn(data.len());

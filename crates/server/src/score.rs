@@ -383,16 +383,16 @@ impl<E: Encoder> Work<'_, E> {
 
     /// What became of it: it waited and was decoded until then, and all blocks were done at `joining`.
     fn course(&self, rows: usize, (queued, decoded): Part, joining: Instant) -> Course {
-        let end = self.start.elapsed();
+        let end = Instant::now();
         let nanos = |of: &AtomicU64| Duration::from_nanos(of.load(Ordering::Relaxed));
         Course {
             start: self.start,
             queue: (Duration::ZERO, queued),
             decode: (queued, decoded),
             score: (decoded, nanos(&self.predicted)),
-            encode: (nanos(&self.encoding).min(joining - self.start), end),
+            encode: (nanos(&self.encoding).min(joining - self.start), end - self.start),
             predicting: self.predict.get(),
-            encoding: self.encode.get() + joining.elapsed(),
+            encoding: self.encode.get() + (end - joining),
             rows,
         }
     }
