@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Images beside the tools that one would use instead: push and pull of a large image beside skopeo, layers compressed
-# beside pigz and zstd. Prints seconds, processor seconds and peak memory of each, taken in turns.
+# beside pigz and zstd. Prints seconds, processor seconds and peak memory of each, taken in turns; of memory all that is
+# resident, and what is the process's own (anonymous), which no other can share and the system cannot take back.
 #
 #     bench/image.sh STATIC_PORTEND [--rounds N] [--megabytes N]
 #
@@ -26,15 +27,27 @@ finish() {
 }
 trap finish EXIT
 
-# take NAME COMMAND...: one measurement, as a line "NAME seconds processor-seconds KiB"
+# take NAME COMMAND...: one measurement, as a line "NAME seconds processor-seconds KiB KiB-anonymous"
 take() {
+    local timer child anonymous=0 key value
     # what an earlier one left to be written is not this one's work
     sync
-    /usr/bin/time -o time -f '%e %U %S %M' "${@:2}" >out 2>&1 || { cat out; exit 1; }
-    awk -v name="$1" '{printf "%s %.2f %.2f %d\n", name, $1, $2 + $3, $4}' time >>results
+    /usr/bin/time -o time -f '%e %U %S %M' "${@:2}" >out 2>&1 &
+    timer=$!
+    # the system keeps no peak of it: looked at fifty times a second
+    while kill -0 "$timer" 2>/dev/null; do
+        read -r child <"/proc/$timer/task/$timer/children" || true
+        while read -r key value _; do
+            if [[ $key == RssAnon: ]] && ((value > anonymous)); then anonymous=$value; fi
+        done <"/proc/${child:-none}/status" || true
+        sleep 0.02
+    done 2>/dev/null
+    wait "$timer" || { cat out; exit 1; }
+    awk -v name="$1" -v anonymous="$anonymous" '{printf "%s %.2f %.2f %d %d\n", name, $1, $2 + $3, $4, anonymous}' time >>results
 }
 
-# Four layers of bytes that cannot be compressed, in a layout.
+# Four layers of bytes that cannot be compressed, in a layout, as plain archives. Portend pushes them as they are; skopeo
+# packs them on the way, and on the way into a layout too.
 layout() {
     mkdir -p image/blobs/sha256
     local blob layers= ids= size=$((megabytes * 1048576 / 4))
@@ -77,15 +90,17 @@ start_registry() {
 layout
 start_registry
 host=127.0.0.1:$port
+pull() {
+    take "pull-$1,portend" "$portend" image pull "$host/a:1" oci:pulled-portend:v1 --insecure-registry "$host" --quiet
+    take "pull-$1,skopeo" skopeo --insecure-policy copy --src-tls-verify=false "docker://$host/a:1" oci:pulled-skopeo:v1
+    # into a registry and a layout that have nothing: what is there already makes a copy cheap
+    rm -rf pulled-* store/docker
+}
 for round in $(seq "$rounds"); do
-    # into a registry that has nothing: the store is what makes a push cheap
-    rm -rf store/docker pulled-*
-    take "push,portend" "$portend" image push oci:image:v1 "$host/a:1" --quiet
-    rm -rf store/docker
+    take "push,portend" "$portend" image push oci:image:v1 "$host/a:1" --insecure-registry "$host" --quiet
+    pull tar
     take "push,skopeo" skopeo --insecure-policy copy --dest-tls-verify=false oci:image:v1 "docker://$host/a:1"
-    take "pull,portend" "$portend" image pull "$host/a:1" oci:pulled-portend:v1 --quiet
-    take "pull,skopeo" skopeo --insecure-policy copy --src-tls-verify=false "docker://$host/a:1" oci:pulled-skopeo:v1
-    rm -rf pulled-*
+    pull gzip
 done
 rm -rf image store
 
@@ -118,7 +133,7 @@ for line in open("results"):
     name, *numbers = line.split()
     found[name].append([float(number) for number in numbers])
 for name, rows in found.items():
-    seconds, processor, memory = (statistics.median(column) for column in zip(*rows))
-    print(f"{name:14} {seconds:8.2f} s {processor:8.2f} s CPU {memory / 1024:8.1f} MiB")
+    seconds, processor, memory, anonymous = (statistics.median(column) for column in zip(*rows))
+    print(f"{name:17} {seconds:8.2f} s {processor:8.2f} s CPU {memory / 1024:8.1f} MiB {anonymous / 1024:8.1f} own")
 PYTHON
 sort -u sizes

@@ -1,7 +1,8 @@
 """An image with the real static program: built, pushed to Debian's registry, read by skopeo and umoci, run in an empty
-root and, where podman can run containers, by podman with a read-only root and without any capability.
+root and, where podman can run containers, by podman with a read-only root and without any capability. With the program
+for another processor, an image for both, of which each half is taken out by skopeo and the other half run by QEMU.
 
-    python3 tests/clients/image.py STATIC_PORTEND
+    python3 tests/clients/image.py STATIC_PORTEND [STATIC_PORTEND_OF_ANOTHER_PROCESSOR QEMU]
 """
 
 import json
@@ -17,6 +18,7 @@ import urllib.request
 from registry import Registry, free_port, run
 
 PROGRAM = os.path.abspath(sys.argv[1])
+OTHER = sys.argv[2:]
 HERE = pathlib.Path(__file__).resolve().parents[2]
 PACKAGE = HERE / "examples/demo/fraud/model_x.mlpkg"
 ROWS = (HERE / "examples/demo/fraud-scoring.csv").read_bytes()
@@ -102,6 +104,29 @@ def main(folder):
         in_podman(folder, digest)
     else:
         print("not run as root: neither in an empty root nor by podman")
+    if OTHER:
+        for_both_processors(folder)
+
+
+def for_both_processors(folder):
+    """One name for two processors: whoever pulls gets the image of its own."""
+    program, emulator = OTHER
+    run(PROGRAM, "image", "build", PACKAGE, "--binary", PROGRAM, "--binary", os.path.abspath(program), "--to",
+        f"oci:{folder}/both:v1")
+    found = json.loads(run(PROGRAM, "image", "inspect", f"oci:{folder}/both:v1", "--output", "json"))
+    platforms = [image["platform"] for image in found["images"]]
+    assert sorted(platforms) == ["linux/amd64", "linux/arm64"], platforms
+    for platform in platforms:
+        architecture = platform.split("/")[1]
+        to = folder / architecture
+        run("skopeo", "--insecure-policy", "--override-arch", architecture, "copy", f"oci:{folder}/both:v1", f"oci:{to}:v1")
+        told = json.loads(run("skopeo", "--override-arch", architecture, "inspect", f"oci:{to}:v1"))
+        assert told["Architecture"] == architecture, told
+    # the first program given is this machine's own
+    root = folder / "other-bundle/rootfs"
+    run("umoci", "unpack", "--rootless", "--image", f"{folder / platforms[1].split('/')[1]}:v1", root.parent)
+    serve(f"{platforms[1]}, by {emulator}",
+          [emulator, root / "usr/local/bin/portend", "serve", root / "opt/ml/model", "--host", "127.0.0.1", "--port", "PORT"])
 
 
 def in_podman(folder, digest):

@@ -6,7 +6,7 @@ what is said when something is wrong, and what happens when either end is killed
 Of the list of what images must do, the tests here are: the same input gives the same digest and a changed model one new
 layer (`reproducible`); four kinds of trouble are told apart (`trouble`); one request tells whether an image is there
 (`existence`); layers are mounted, go on and are begun again (`mounting`, `killed`); 3 GB pass in little memory
-(`large`). image.py runs what was pushed, image_cloud.py logs in to clouds.
+(`large`); a terminal sees how far each layer is (`bars`). image.py runs what was pushed, image_cloud.py logs in to clouds.
 """
 
 import hashlib
@@ -14,12 +14,14 @@ import http.client
 import json
 import os
 import pathlib
+import pty
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -292,6 +294,35 @@ def certificates(folder):
     print("a certificate is shown where the registry wants one, by --cert-dir and out of certs.d")
 
 
+def bars(folder, registry):
+    """On a terminal each layer has a bar, which goes to its end; elsewhere standard error has what was sent and no more."""
+    digest = layout(folder / "barred", [os.urandom(20 << 20), os.urandom(30 << 20)])
+    name = f"127.0.0.1:{registry.port}/barred/image:1"
+    layers = [layer["digest"].split(":")[1][:12] for layer in json.loads(
+        image("inspect", f"oci:{folder}/barred:v1", "--output", "json")[0])["images"][0]["layers"]]
+    for word in ("done", "there"):  # the second time the registry has them
+        ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (40, 120))
+        push = subprocess.Popen([PROGRAM, "image", "push", f"oci:{folder}/barred:v1", name], stdout=subprocess.PIPE,
+                                stderr=theirs)
+        os.close(theirs)
+        seen = b""
+        try:
+            while part := os.read(ours, 65536):
+                seen += part
+        except OSError:  # the other end is closed
+            pass
+        os.close(ours)
+        out, _ = push.communicate(timeout=60)
+        assert push.returncode == 0 and out.decode().strip() == digest, (push.returncode, seen)
+        last = re.split(r"\x1b\[\w+", seen.decode())[-1]
+        for layer in layers:
+            assert re.search(rf"{layer} █+ +([\d.]+ MB) of \1 +[\d.]+ \w+/s {word} ", last), (layer, word, last)
+    _, said = image("push", f"oci:{folder}/barred:v1", name)
+    assert "\x1b" not in said and not any(layer in said for layer in layers), said
+    print("a bar for each layer on a terminal, to its end; none elsewhere")
+
+
 def conversions(folder):
     """Docker's archives and manifests become the OCI's and back, and skopeo agrees about what is in them."""
     run("skopeo", "--insecure-policy", "copy", f"oci:{folder}/zipped:v1", f"docker-archive:{folder}/docker.tar:team/image:1")
@@ -320,6 +351,7 @@ with tempfile.TemporaryDirectory() as scratch:
         existence(scratch, registry, small)
         mounting(scratch, registry)
         killed(scratch, registry)
+        bars(scratch, registry)
         conversions(scratch)
         certificates(scratch)
         large(scratch, registry)

@@ -2,10 +2,10 @@
 //! place and renamed; one that was cut off is gone on with, after what is there was hashed again.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use crate::digest::{Digest, Hasher};
+use crate::digest::{Digest, Hasher, HashingWriter};
 use crate::document::{Content, Descriptor, Document, Index, MOST_DOCUMENT};
 use crate::error::ImageError;
 use crate::platform::Platform;
@@ -15,7 +15,7 @@ use crate::store::{Source, Target, verified};
 pub(crate) const LAYOUT_FILE: &str = "oci-layout";
 pub(crate) const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 /// The bytes that are written at a time.
-const BUFFER: usize = 256 << 10;
+const BUFFER: usize = 64 << 10;
 pub(crate) const INDEX_FILE: &str = "index.json";
 /// The annotation of a tag, and the one of a whole name.
 pub(crate) const TAG: &str = "org.opencontainers.image.ref.name";
@@ -105,9 +105,9 @@ fn blob_path(folder: &Path, digest: &Digest) -> PathBuf {
 }
 
 /// Opens a file and nothing else: a pipe would never end.
-pub(crate) fn regular(path: &Path) -> std::io::Result<File> {
+pub(crate) fn regular(path: &Path) -> io::Result<File> {
     if !fs::metadata(path)?.is_file() {
-        return Err(std::io::Error::new(ErrorKind::InvalidInput, "not a file"));
+        return Err(io::Error::new(ErrorKind::InvalidInput, "not a file"));
     }
     File::open(path)
 }
@@ -169,15 +169,9 @@ impl LayoutTarget {
                 "another process is writing it: wait for its end",
             ));
         }
-        let mut seen = Hasher::default();
-        let mut buffer = vec![0; 128 << 10];
-        loop {
-            let read = file.read(&mut buffer).map_err(|e| ImageError::file(&path, e))?;
-            if read == 0 {
-                break;
-            }
-            seen.update(&buffer[..read]);
-        }
+        let mut seen = HashingWriter::new(io::sink());
+        io::copy(&mut file, &mut seen).map_err(|e| ImageError::file(&path, e))?;
+        let (_, mut seen) = seen.into_parts();
         if seen.bytes >= blob.size {
             file.set_len(0).map_err(|e| ImageError::file(&path, e))?;
             seen = Hasher::default();
@@ -202,7 +196,7 @@ impl Target for LayoutTarget {
         let io = |e| ImageError::io(path.display().to_string(), e);
         let mut buffered = BufWriter::with_capacity(BUFFER, &file);
         let copied = verified(from, blob, seen.bytes, seen).and_then(|mut reader| {
-            std::io::copy(&mut reader, &mut buffered).and_then(|_| buffered.flush()).map_err(io)
+            io::copy(&mut reader, &mut buffered).and_then(|_| buffered.flush()).map_err(io)
         });
         drop(buffered);
         if let Err(error) = copied {

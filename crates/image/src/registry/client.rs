@@ -53,7 +53,7 @@ pub(super) struct Client {
     pub(super) http: Http,
     pub(super) registry: String,
     pub(super) credentials: Credentials,
-    pub(super) cloud: Cloud,
+    pub(super) cloud: Option<Cloud>,
     may_be_plain: bool,
     met: Mutex<Option<Met>>,
     pub(super) tokens: Tokens,

@@ -17,6 +17,9 @@ pub(super) const RETRIED: [u16; 8] = [408, 429, 499, 500, 502, 503, 504, 522];
 /// The longest that a server may ask to wait.
 const MOST_WAIT: Duration = Duration::from_secs(60);
 
+/// The bytes that are read or sent at a time. Each connection has two such buffers.
+const BUFFER: usize = 64 << 10;
+
 /// How servers are reached.
 pub(super) struct Http {
     agent: Agent,
@@ -32,10 +35,11 @@ impl Http {
     ) -> Result<Self, ImageError> {
         let tls =
             TlsConfig::builder().disable_verification(trusts_anyone).client_cert(certificates.own.clone());
-        let tls = match roots(&certificates.authorities)? {
-            Some(roots) => tls.root_certs(RootCerts::new_with_certs(&roots)),
-            None => tls,
-        };
+        let more = named(&certificates.authorities)?;
+        // where nothing is compared with them, the system's hundreds need not be read
+        let roots = if trusts_anyone { Vec::new() } else { roots(more) };
+        // without any, those count that the program brings with it
+        let tls = if roots.is_empty() { tls } else { tls.root_certs(RootCerts::new_with_certs(&roots)) };
         let config = config(Duration::from_secs(10)).tls_config(tls.build());
         Ok(Self { agent: config.build().new_agent(), wait })
     }
@@ -147,6 +151,8 @@ fn config(connect: Duration) -> ureq::config::ConfigBuilder<ureq::typestate::Age
         .timeout_per_write(Some(Duration::from_secs(60)))
         .timeout_recv_response(Some(Duration::from_secs(120)))
         .timeout_await_100(Some(Duration::ZERO))
+        .input_buffer_size(BUFFER)
+        .output_buffer_size(BUFFER)
 }
 
 /// An error that a further attempt may not meet.
@@ -173,25 +179,28 @@ fn unreachable(address: &Address, error: &ureq::Error) -> ImageError {
     ImageError::Unreachable(format!("cannot ask {}: {error}{remedy}", address.origin()))
 }
 
-/// The system's certificate authorities and further ones. None: there are none, so that those count that the program
-/// brings with it.
-fn roots(more: &[Vec<u8>]) -> Result<Option<Vec<Certificate<'static>>>, ImageError> {
+/// The system's certificate authorities and further ones.
+fn roots(more: Vec<Certificate<'static>>) -> Vec<Certificate<'static>> {
     let system = rustls_native_certs::load_native_certs().certs;
-    let mut roots: Vec<_> = system.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
-    for pem in more {
-        let before = roots.len();
+    system.iter().map(|der| Certificate::from_der(der).to_owned()).chain(more).collect()
+}
+
+/// The certificate authorities in PEM texts, of which each has one.
+fn named(texts: &[Vec<u8>]) -> Result<Vec<Certificate<'static>>, ImageError> {
+    let mut named = Vec::new();
+    for pem in texts {
+        let before = named.len();
         for item in parse_pem(pem) {
             match item {
-                Ok(PemItem::Certificate(certificate)) => roots.push(certificate),
+                Ok(PemItem::Certificate(certificate)) => named.push(certificate),
                 Ok(_) => {}
                 Err(e) => return Err(ImageError::Name(format!("a certificate authority is not PEM: {e}"))),
             }
         }
-        if roots.len() == before {
-            return Err(ImageError::Name(
-                "a file of certificate authorities holds no certificate".to_owned(),
-            ));
+        if named.len() == before {
+            let reason = "a file of certificate authorities holds no certificate";
+            return Err(ImageError::Name(reason.to_owned()));
         }
     }
-    Ok(Some(roots).filter(|roots| !roots.is_empty()))
+    Ok(named)
 }

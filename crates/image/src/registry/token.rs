@@ -87,11 +87,11 @@ impl Client {
 
     /// What files know of this registry, else who one is in its cloud; and for how many seconds that holds.
     fn credential(&self, scope: &Scope, fresh: bool) -> Result<(Credential, u64), ImageError> {
-        match self.credentials.of(&self.registry, scope.repository())? {
-            Credential::None => {
-                self.cloud.credential(fresh).map(|(credential, life)| (credential, life.as_secs()))
+        match (self.credentials.of(&self.registry, scope.repository())?, &self.cloud) {
+            (Credential::None, Some(cloud)) => {
+                cloud.credential(fresh).map(|(credential, life)| (credential, life.as_secs()))
             }
-            known => Ok((known, 3600)),
+            (known, _) => Ok((known, 3600)),
         }
     }
 

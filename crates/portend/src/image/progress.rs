@@ -49,7 +49,7 @@ impl Bars {
 
 impl Progress for Bars {
     fn begins(&self, blob: &Descriptor) {
-        let form = "{prefix} {bar:30} {bytes:>10} of {total_bytes:10} {bytes_per_sec:>12} {msg}";
+        let form = "{prefix} {bar:30} {decimal_bytes:>9} of {decimal_total_bytes:9} {decimal_bytes_per_sec:>11} {msg}";
         let style = ProgressStyle::with_template(form).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = self.all.add(ProgressBar::new(blob.size).with_style(style));
         bar.set_prefix(short(blob).to_owned());

@@ -87,7 +87,6 @@ impl fmt::Debug for CloudEnvironment {
 /// Which cloud a registry belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
-    None,
     Google,
     Ecr(ecr::Host),
 }
@@ -106,16 +105,18 @@ pub(super) struct Cloud {
 type Lasting = (Credential, Duration);
 
 impl Cloud {
-    pub(super) fn of(registry: &str, options: &RegistryOptions) -> Result<Self, ImageError> {
+    /// None: the registry is of no cloud.
+    pub(super) fn of(registry: &str, options: &RegistryOptions) -> Result<Option<Self>, ImageError> {
+        let Some(kind) = kind(registry) else { return Ok(None) };
         let certificates = Certificates { authorities: options.authorities.clone(), own: None };
-        Ok(Self {
-            kind: kind(registry),
+        Ok(Some(Self {
+            kind,
             environment: options.credentials.cloud.clone(),
             // whoever may lie about a registry may not about who gives out keys
             http: Http::new(&certificates, false, options.wait)?,
             direct: Http::direct(),
             held: Mutex::new(None),
-        })
+        }))
     }
 
     /// The credential for the registry, and how long it may be kept; `fresh` does without one that was kept.
@@ -126,7 +127,6 @@ impl Cloud {
             return Ok((credential.clone(), *until - now));
         }
         let (credential, life) = match &self.kind {
-            Kind::None => (Credential::None, Duration::from_secs(3600)),
             Kind::Google => self.google()?,
             Kind::Ecr(host) => self.ecr(host)?,
         };
@@ -167,13 +167,13 @@ impl Cloud {
     }
 }
 
-fn kind(registry: &str) -> Kind {
+fn kind(registry: &str) -> Option<Kind> {
     let host = registry.split(':').next().unwrap_or_default();
     let google = [".gcr.io", ".pkg.dev", ".google.com"];
     if host == "gcr.io" || google.iter().any(|domain| host.ends_with(domain)) {
-        return Kind::Google;
+        return Some(Kind::Google);
     }
-    ecr::Host::parse(host).map_or(Kind::None, Kind::Ecr)
+    ecr::Host::parse(host).map(Kind::Ecr)
 }
 
 /// What an answer holds, which is never shown: it is secret.
@@ -197,9 +197,9 @@ mod tests {
     #[test]
     fn a_registry_belongs_to_a_cloud_by_the_end_of_its_name() {
         let region = |text: &str| match kind(text) {
-            Kind::None => String::new(),
-            Kind::Google => "google".to_owned(),
-            Kind::Ecr(host) => host.region,
+            None => String::new(),
+            Some(Kind::Google) => "google".to_owned(),
+            Some(Kind::Ecr(host)) => host.region,
         };
         for (registry, expected) in [
             ("gcr.io", "google"),
