@@ -20,7 +20,7 @@ fn inputs() -> (PathBuf, Vec<(String, Bytes)>) {
         let names = ["1.csv", "100.csv", "10k.csv"];
         return (data.join("model.json"), names.map(|n| (n.to_owned(), read(data.join(n)))).to_vec());
     }
-    let case = Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap())
+    let case = Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"))
         .join("../../testdata/models/xgb_breast_cancer");
     let all = read(case.join("rows.csv"));
     let end = all.iter().enumerate().filter(|(_, b)| **b == b'\n').nth(1).map_or(all.len(), |(i, _)| i + 1);
