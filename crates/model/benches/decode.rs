@@ -38,8 +38,8 @@ fn decode(criterion: &mut Criterion) {
     group.throughput(Throughput::Bytes(json_text.len() as u64));
     group.bench_function("json", |b| b.iter(|| black_box(json::decode(&json_text, &inputs, &Keep::None))));
 
-    let golden =
-        Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("../../testdata/models/xgb_movies");
+    let golden = Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"))
+        .join("../../testdata/models/xgb_movies");
     let model = Model::load(&golden.join("package"), "target").expect("the golden case loads");
     let text = std::fs::read_to_string(golden.join("rows.csv")).expect("the rows are there");
     group.throughput(Throughput::Bytes(text.len() as u64));

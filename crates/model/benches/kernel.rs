@@ -15,8 +15,8 @@ fn inputs() -> Vec<(&'static str, PathBuf, PathBuf)> {
             ("lgb", data.join("lgb.txt"), data.join("10k.csv")),
         ],
         None => {
-            let golden =
-                Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("../../testdata/models");
+            let golden = Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"))
+                .join("../../testdata/models");
             let case = |name| golden.join(name).join("package");
             let rows = |name| golden.join(name).join("rows.csv");
             vec![
