@@ -8,13 +8,14 @@ use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
 use object_store::{BackoffConfig, RetryConfig, StaticCredentialProvider};
-use portend_core::{ArtifactError, Scheme};
+use portend_core::{ArtifactError, Scheme, shortened, shortened_to};
 
 use crate::agent::agents;
 use crate::cloud::CloudStore;
 use crate::connector::Connector;
 use crate::settings::StoreSettings;
 use crate::upload::PART;
+use crate::variable::{self, check};
 
 /// Google's emulator knows no uploads in parts.
 const EMULATED: u64 = 256 << 20;
@@ -54,11 +55,13 @@ pub(crate) fn amazon(bucket: &str, settings: &StoreSettings) -> Result<CloudStor
         if let Ok(key) = name.parse()
             && !(is_key && from_elsewhere)
         {
+            check(&format!("{name} in the files of AWS's tools"), &name, &value)?;
             builder = builder.with_config(key, value);
         }
     }
     for (name, value) in variables(settings, "AWS_") {
         if let Ok(key) = name.parse() {
+            check(&name.to_ascii_uppercase(), &name, value)?;
             builder = builder.with_config(key, value);
         }
     }
@@ -98,7 +101,8 @@ fn profile(settings: &StoreSettings) -> Result<Vec<(String, String)>, ArtifactEr
         for title in [&section, name] {
             if let Some(entries) = section_of(&text, title) {
                 is_there = true;
-                found.extend(entries.into_iter().filter(|(key, _)| WANTED.contains(&&**key)));
+                let wanted = |(key, value): &(String, String)| WANTED.contains(&&**key) && !value.is_empty();
+                found.extend(entries.into_iter().filter(wanted));
             }
         }
     }
@@ -133,14 +137,17 @@ pub(crate) fn google(bucket: &str, settings: &StoreSettings) -> Result<CloudStor
     let mut builder = GoogleCloudStorageBuilder::new();
     for (name, value) in variables(settings, "GOOGLE_") {
         if let Ok(key) = name.parse() {
+            check(&name.to_ascii_uppercase(), &name, value)?;
             builder = builder.with_config(key, value);
         }
     }
-    let emulator = settings.variable("STORAGE_EMULATOR_HOST").map(|host| match host.contains("://") {
+    let host = settings.variable("STORAGE_EMULATOR_HOST").unwrap_or_default();
+    let emulator = Some(host).filter(|host| !host.is_empty()).map(|host| match host.contains("://") {
         true => host.trim_end_matches('/').to_owned(),
         false => format!("http://{host}"),
     });
     if let Some(url) = &emulator {
+        variable::url("STORAGE_EMULATOR_HOST", host, url)?;
         builder = builder.with_base_url(url).with_skip_signature(true);
     }
     let is_anonymous =
@@ -153,7 +160,7 @@ pub(crate) fn google(bucket: &str, settings: &StoreSettings) -> Result<CloudStor
     let is_emulated = emulator.is_some();
     let connector = Connector { emulator: is_emulated, ..connector(settings)? };
     let builder = builder.with_bucket_name(bucket).with_retry(retries()).with_http_connector(connector);
-    let store = builder.build().map_err(|e| wrong(&e))?;
+    let store = builder.build().map_err(|e| wrong_key(&e, settings))?;
     Ok(CloudStore {
         store: Arc::new(store),
         scheme: Scheme::Gs,
@@ -166,6 +173,29 @@ pub(crate) fn google(bucket: &str, settings: &StoreSettings) -> Result<CloudStor
     })
 }
 
+/// What was wrong with Google's settings: most often the file with the key.
+fn wrong_key(error: &object_store::Error, settings: &StoreSettings) -> ArtifactError {
+    const FILES: [&str; 3] =
+        ["GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH", "GOOGLE_APPLICATION_CREDENTIALS"];
+    let text = error.to_string();
+    // what is wrong elsewhere is told by another part of the library
+    let Some(reason) = text.strip_prefix("Generic GCS error: ") else { return wrong(error) };
+    let reason = shortened_to(200, reason);
+    let needed = "a service account's or a user's key as JSON is needed";
+    let file = FILES.iter().find_map(|name| Some((name, settings.variable(name)?)));
+    ArtifactError::Setting(match file {
+        // the key itself is not shown
+        _ if settings.variable("GOOGLE_SERVICE_ACCOUNT_KEY").is_some() => {
+            format!("GOOGLE_SERVICE_ACCOUNT_KEY holds no key that can be used: {reason}; {needed}")
+        }
+        Some((name, path)) => {
+            let path = shortened(path);
+            format!("{name} is '{path}', which holds no key that can be used: {reason}; {needed}")
+        }
+        None => format!("{reason}; gcloud auth application-default login writes such a file"),
+    })
+}
+
 /// A container of Azure Blob Storage.
 pub(crate) fn azure(container: &str, settings: &StoreSettings) -> Result<CloudStore, ArtifactError> {
     let mut builder = MicrosoftAzureBuilder::new();
@@ -174,13 +204,20 @@ pub(crate) fn azure(container: &str, settings: &StoreSettings) -> Result<CloudSt
         ("AZURE_STORAGE_ACCOUNT", "azure_storage_account_name"),
         ("AZURE_STORAGE_KEY", "azure_storage_account_key"),
     ];
-    let others = others
-        .iter()
-        .filter_map(|(name, key)| Some(((*key).to_owned(), settings.variable(name)?.to_owned())));
-    let connection = settings.variable("AZURE_STORAGE_CONNECTION_STRING").map(connection).unwrap_or_default();
-    let given = variables(settings, "AZURE_").map(|(name, value)| (name, value.to_owned()));
-    for (name, value) in connection.into_iter().chain(others).chain(given) {
+    let others = others.iter().filter_map(|(name, key)| {
+        Some(((*name).to_owned(), (*key).to_owned(), settings.variable(name)?.to_owned()))
+    });
+    const CONNECTION: &str = "AZURE_STORAGE_CONNECTION_STRING";
+    let connection = settings.variable(CONNECTION).map(connection).unwrap_or_default();
+    let connection = connection.into_iter().map(|(key, value)| {
+        let part = key.trim_start_matches("azure_storage_").replace('_', " ");
+        (format!("the {part} in {CONNECTION}"), key, value)
+    });
+    let given = variables(settings, "AZURE_")
+        .map(|(name, value)| (name.to_ascii_uppercase(), name, value.to_owned()));
+    for (source, name, value) in connection.chain(others).chain(given) {
         if let Ok(key) = name.parse() {
+            check(&source, &name, &value)?;
             builder = builder.with_config(key, value);
         }
     }

@@ -14,6 +14,7 @@ mod netrc;
 mod settings;
 mod trouble;
 mod upload;
+mod variable;
 mod verified;
 mod web;
 
