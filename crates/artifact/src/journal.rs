@@ -31,8 +31,8 @@ pub(crate) struct Note {
     pub(crate) upload: Upload,
     /// The parts that the store has, by their place, in its own words.
     pub(crate) parts: Vec<(usize, String)>,
-    path: PathBuf,
-    file: File,
+    /// None: it could not be kept, so that a process that is killed leaves nothing behind to go on with.
+    kept: Option<(PathBuf, File)>,
 }
 
 impl Note {
@@ -46,17 +46,32 @@ impl Note {
         let line = serde_json::to_string(&upload)?;
         writeln!(file, "{line}")?;
         file.sync_all()?;
-        Ok(Self { upload, parts: Vec::new(), path, file })
+        Ok(Self { upload, parts: Vec::new(), kept: Some((path, file)) })
+    }
+
+    /// One that is in memory only.
+    pub(crate) fn unkept(upload: Upload) -> Self {
+        Self { upload, parts: Vec::new(), kept: None }
+    }
+
+    /// Whether another process can go on from it.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kept.is_some()
     }
 
     /// Takes note of a part that the store has.
     pub(crate) fn add(&mut self, place: usize, id: &str) -> io::Result<()> {
-        writeln!(self.file, "{}", serde_json::to_string(&(place, id))?)
+        match &mut self.kept {
+            Some((_, file)) => writeln!(file, "{}", serde_json::to_string(&(place, id))?),
+            None => Ok(()),
+        }
     }
 
     /// The upload is over.
     pub(crate) fn end(self) {
-        _ = fs::remove_file(&self.path);
+        if let Some((path, _)) = self.kept {
+            _ = fs::remove_file(path);
+        }
     }
 
     /// What processes left behind that are no more, for one store.
@@ -83,7 +98,7 @@ impl Note {
             return Ok(None);
         };
         let parts = lines.filter_map(|line| serde_json::from_str(line).ok()).collect();
-        Ok(Some(Self { upload, parts, path, file }))
+        Ok(Some(Self { upload, parts, kept: Some((path, file)) }))
     }
 }
 
@@ -99,7 +114,7 @@ mod tests {
             Upload { store: text("s"), key: text("k"), sha256: text("0"), size: 9, part: 5, id: text("u") };
         let mut note = Note::begin(folder.path(), upload.clone()).unwrap();
         note.add(1, "\"etag\"").unwrap();
-        write!(note.file, "[2,\"cut o").unwrap();
+        write!(note.kept.as_mut().unwrap().1, "[2,\"cut o").unwrap();
         assert!(Note::abandoned(folder.path(), "s").is_empty(), "it is locked");
         drop(note);
         assert!(Note::abandoned(folder.path(), "another").is_empty());

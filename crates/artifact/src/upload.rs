@@ -131,7 +131,7 @@ impl Job<'_> {
                 self.parts(false)
             }
             // the next one goes on from here
-            Err(error) if error.may_pass() && self.store.notes.is_some() => Err(error),
+            Err(error) if error.may_pass() && note.is_kept() => Err(error),
             Err(error) => {
                 self.give_up(&id);
                 note.end();
@@ -148,7 +148,6 @@ impl Job<'_> {
     /// Goes on with an upload of the same bytes to the same place that was cut off, or begins one. Others that were cut
     /// off on the way into this store are ended.
     fn begin(&self, may_go_on: bool) -> Result<(Note, bool), ArtifactError> {
-        let noted = |error: std::io::Error| ArtifactError::Failed(format!("cannot note an upload: {error}"));
         let upload = |id: String| Upload {
             store: self.store.identity.clone(),
             key: self.key.to_owned(),
@@ -176,9 +175,10 @@ impl Job<'_> {
         }
         let options = PutMultipartOptions { attributes: attributes(self.sha256), ..Default::default() };
         let id = self.store.wait(self.store.store.create_multipart_opts(&self.path, options))?;
-        let scratch = std::env::temp_dir();
-        let note = Note::begin(folder.unwrap_or(&scratch), upload(id)).map_err(noted)?;
-        Ok((note, false))
+        let upload = upload(id);
+        // where there is no room for a note, the upload goes well without
+        let note = folder.and_then(|folder| Note::begin(folder, upload.clone()).ok());
+        Ok((note.unwrap_or_else(|| Note::unkept(upload)), false))
     }
 
     /// Sends what is missing, several parts at a time; stops at the first that fails.
