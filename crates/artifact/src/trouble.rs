@@ -93,7 +93,8 @@ pub(crate) fn explain(error: &object_store::Error, place: &str, remedy: &str) ->
         (Error::AlreadyExists { .. }, _) => ArtifactError::Exists,
         (Error::Precondition { .. } | Error::NotModified { .. }, _) => ArtifactError::Changed,
         (Error::InvalidPath { source }, _) => ArtifactError::Failed(format!(
-            "{place} holds a key that is not taken: {}",
+            "{place} holds a key that is not taken, so that nothing beside it can be listed: {}; rename or delete it \
+             with the store's own tools, or name a prefix that it does not lie under",
             shown(&source.to_string())
         )),
         (Error::NotSupported { .. } | Error::NotImplemented { .. }, _) => {
@@ -128,7 +129,9 @@ impl Trouble {
                 "{place} is not at {}: it answers {status} and leads elsewhere; are region and endpoint right?",
                 self.origin
             )),
-            Some(500..=599 | 429) => ArtifactError::Unreachable(format!("{place} cannot answer now: {told}")),
+            Some(500 | 502..=599 | 429) => {
+                ArtifactError::Unreachable(format!("{place} cannot answer now: {told}"))
+            }
             Some(_) => ArtifactError::Failed(format!("{place} refuses: {told}")),
         }
     }

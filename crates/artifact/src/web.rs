@@ -115,7 +115,7 @@ impl WebStore {
                  have expired",
                 self.host
             )),
-            429 | 500..=599 => ArtifactError::Unreachable(format!("{place} cannot answer now: {said}")),
+            429 | 500 | 502..=599 => ArtifactError::Unreachable(format!("{place} cannot answer now: {said}")),
             _ => ArtifactError::Failed(format!("{place} refuses: {said}")),
         })
     }
@@ -208,6 +208,11 @@ impl ArtifactStore for WebStore {
         let answer = self.agent.run(request).map_err(|error| self.unreachable(&error))?;
         if answer.status().as_u16() == 412 && !replace {
             return Err(ArtifactError::Exists);
+        }
+        if let status @ (405 | 501) = answer.status().as_u16() {
+            let place = self.place(key);
+            let reason = format!("{place} takes no uploads: it answers {status} to PUT");
+            return Err(ArtifactError::Unsupported(reason));
         }
         self.expect(answer, key)?;
         let (key, size) = (key.to_owned(), content.size());
