@@ -218,6 +218,92 @@ def many(portend, root, folder):
     print("1,203 keys were listed and deleted, and artifacts2 was not")
 
 
+def settings(s3, gs, az):
+    """Values of which no request can be made: each is named, with what is needed."""
+    servers = ["127.0.0.1:9000", "garbage", "http://", "http://bad host", "http://127.0.0.1:99999", "ftp://host"]
+    named = "{} is '{}': a URL such as http://".format
+    for value in servers:
+        for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+            s3.with_(**{name: value}).refused("artifact", "ls", "s3://models/", says=[named(name, value)])
+        other = {"STORAGE_EMULATOR_HOST": None, "GOOGLE_SKIP_SIGNATURE": "true", "GOOGLE_BASE_URL": value}
+        gs.with_(**other).refused("artifact", "ls", "gs://models/", says=[named("GOOGLE_BASE_URL", value)])
+        other = {"AZURE_STORAGE_ACCOUNT": "x", "AZURE_STORAGE_KEY": KEY, "AZURE_STORAGE_ENDPOINT": value}
+        s3.with_(**other).refused("artifact", "ls", "az://models/", says=[named("AZURE_STORAGE_ENDPOINT", value)])
+    for value in ("bad host", "127.0.0.1:99999"):
+        says = [named("STORAGE_EMULATOR_HOST", value)]
+        gs.with_(STORAGE_EMULATOR_HOST=value).refused("artifact", "ls", "gs://models/", says=says)
+    for name in ("AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        for broken in ("ses\name", "ses\x7fame"):
+            said = s3.with_(**{name: broken}).refused("artifact", "ls", "s3://models/", says=[f"{name} holds a line break"])
+            assert "ses" not in said.replace("access", "").replace("session", ""), said
+    connection = f"AccountName=x;AccountKey={KEY};BlobEndpoint=127.0.0.1:1"
+    says = ["the endpoint in AZURE_STORAGE_CONNECTION_STRING is '127.0.0.1:1': a URL such as http://127.0.0.1:1 is needed"]
+    s3.with_(AZURE_STORAGE_CONNECTION_STRING=connection).refused("artifact", "ls", "az://models/", says=says)
+    (s3.folder / "bad.json").write_text("{}")
+    for name in ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_SERVICE_ACCOUNT"):
+        for file in ("bad.json", "none.json"):
+            keyed = gs.with_(**{"STORAGE_EMULATOR_HOST": None, name: file})
+            keyed.refused("artifact", "ls", "gs://models/", says=[f"{name} is '{file}', which holds no key that can be used"])
+    print("settings: those of which no request can be made are named, and what is needed")
+
+
+def folder_markers(moto, port, folder):
+    """What consoles make for folders, keys that end with a slash, and a key with an empty part."""
+    put = lambda key, body: urllib.request.urlopen(
+        urllib.request.Request(f"http://127.0.0.1:{port}/models/{key}", data=body, method="PUT"), timeout=10
+    )
+    for key, body in (("mk/", b""), ("mk/sub/", b""), ("mk/sub/a", b"a"), ("mk/alone/", b""), ("mk/empty", b"")):
+        put(key, body)
+    assert moto("artifact", "cp", "-r", "s3://models/mk", "mk").startswith("2 copied to ")
+    assert sorted(path.name for path in (folder / "mk").rglob("*") if path.is_file()) == ["a", "empty"]
+    assert moto("artifact", "cp", "-r", "s3://models/mk", "s3://models/mk2") == "2 copied to s3://models/mk2"
+    moto.refused("artifact", "cp", "s3://models/mk", "x", says=["files lie under it: -r means all of them"])
+    moto.refused("artifact", "rm", "s3://models/mk/sub", says=["files lie under it: -r means all of them"])
+    says = ["2 deleted; 'mk", "' is still there, and 2 more: it may be a folder marker"]
+    moto.refused("artifact", "rm", "-r", "s3://models/mk", says=says)
+    moto.refused("artifact", "rm", "-r", "s3://models/mk", says=["0 deleted; 'mk"])
+    assert moto("artifact", "rm", "-r", "s3://models/mk2") == "2 deleted"
+    # a package of several objects, between markers
+    moto("artifact", "cp", "-r", "unpacked", "s3://models/marked/open")
+    for key in ("marked/", "marked/open/", *{f"marked/open/{path.name}/" for path in (folder / "unpacked").iterdir() if path.is_dir()}):
+        put(key, b"")
+    with serving(moto, "s3://models/marked", "--repository-ttl", "0") as (at, _, _):
+        asked(at, "/deployments/open/predictions", ROWS, lambda found: found == FRAUD, "a package between markers")
+    put("bad//x", b"x")
+    says = ["holds a key that is not taken", "bad//x", "rename or delete it with the store's own tools"]
+    moto.refused("artifact", "ls", "s3://models/", says=says)
+    print("folder markers: passed over when copied and served, told of when they stay; an odd key is named")
+
+
+def unnoted(portend, s3, folder):
+    """An upload in parts where no note can be kept."""
+    portend.with_(PORTEND_CACHE_DIR=str(folder / "small"))("artifact", "cp", "large", "s3://models/unnoted")
+    assert listed(portend, "s3://models/unnoted")["s3://models/unnoted"]["bytes"] == 40_000_000 and uploads(s3) == []
+    portend("artifact", "rm", "s3://models/unnoted")
+    print("an upload in parts goes well without a note")
+
+
+def killed_copy(portend, port, folder):
+    """kill -9 while a file is got: the next one takes over what is left."""
+    relay = Relay(port, rate=5_000_000)
+    slow = portend.with_(AWS_ENDPOINT_URL=f"http://127.0.0.1:{relay.port}", TMPDIR=str(folder / "nowhere"))
+    target, partial = folder / "got/dl.bin", folder / "got/.dl.bin.partial"
+    portend("artifact", "cp", "large", "s3://models/got")
+    command = [PROGRAM, "artifact", "cp", "s3://models/got", "got/dl.bin"]
+    with program(folder, "copy", command, env=slow.environment, cwd=folder) as one:
+        wait_for("a copy that is under way", lambda: partial.exists() and partial.stat().st_size)
+        slow.refused(*command[1:], says=["another copy is under way"])
+        one.kill()
+        one.wait()
+    assert partial.exists() and not target.exists()
+    relay.close()
+    portend("artifact", "cp", "s3://models/got", "got/dl.bin")
+    assert [path.name for path in target.parent.iterdir()] == ["dl.bin"], list(target.parent.iterdir())
+    assert target.read_bytes() == (folder / "large").read_bytes()
+    portend("artifact", "rm", "s3://models/got")
+    print("a copy killed in the middle: taken over by the next one")
+
+
 def predicted(port, path, rows):
     """Status and predictions; 0 where nobody listens."""
     url = f"http://127.0.0.1:{port}{path}"
@@ -537,7 +623,8 @@ class Liar(http.server.BaseHTTPRequestHandler):
     def do_PUT(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         Liar.seen.append((self.path, self.headers, body))
-        self.give(201 if self.path.startswith("/put") else 412)
+        statuses = {"/put": 201, "/static": 501, "/fixed": 405}
+        self.give(next((status for start, status in statuses.items() if self.path.startswith(start)), 412))
 
     def do_GET(self):
         path, _, query = self.path.partition("?")
@@ -600,6 +687,9 @@ def web(portend, folder):
     portend("artifact", "cp", "web.mlpkg", f"{at}/put/x")
     put = [body for path, headers, body in Liar.seen if path == "/put/x" and headers["If-None-Match"] == "*"]
     assert put == [Liar.package]
+    for path, status in (("static", 501), ("fixed", 405)):
+        says = [f"{at}/{path}/x takes no uploads: it answers {status} to PUT"]
+        portend.refused("artifact", "cp", "web.mlpkg", f"{at}/{path}/x", says=says)
     for path, says in (
         ("/short.mlpkg", ["broke off"]),
         ("/changes.mlpkg", ["replaced while it was read"]),
@@ -661,10 +751,6 @@ def secrets(s3, gs, az):
         az.with_(AZURE_STORAGE_CONNECTION_STRING=wrong).refused("artifact", "ls", "az://models/", says=["403", "az://models"])
         az.with_(AZURE_STORAGE_CONNECTION_STRING=None).refused("artifact", "ls", "az://models/", says=["is in no account"])
         az.refused("artifact", "ls", "az://nobody/", says=["az://nobody does not exist"])
-    (gs.folder / "key.json").write_text("{}")
-    gs.with_(STORAGE_EMULATOR_HOST=None, GOOGLE_APPLICATION_CREDENTIALS="key.json").refused(
-        "artifact", "ls", "gs://models/", says=["gs://models"] if False else []
-    )
     print("secrets: wrong, missing and unknown ones are refused, each in its own words")
 
 
@@ -740,15 +826,20 @@ def main(folder):
         if az:
             check_store("Azure (Azurite)", az, "az://models", folder)
         secrets(s3, gs, az)
+        settings(s3, gs, az)
         many(s3, "s3://models/many", folder)
         web(s3, folder)
         for title, portend, scheme in [("S3", s3, "s3"), ("GCS", gs, "gs")] + ([("Azure", az, "az")] if az else []):
             serve_one(title, portend, f"{scheme}://models/one.mlpkg")
             shutil.rmtree(folder / "unpacked", ignore_errors=True)
             serve_many(title, portend, f"{scheme}://models/repository", folder)
+        folder_markers(moto, moto_port, folder)
         away(s3, s3_port, "s3://models/away.mlpkg")
         outage(s3, weed, "s3://models/hangs.mlpkg")
-        killed_uploads(s3, s3_port, Signer(s3_port, "AKPORTEND", "portendsecret"), folder)
+        signer = Signer(s3_port, "AKPORTEND", "portendsecret")
+        unnoted(s3, signer, folder)
+        killed_copy(s3, s3_port, folder)
+        killed_uploads(s3, s3_port, signer, folder)
         killed_download(s3, s3_port, folder)
 
 

@@ -6,8 +6,10 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use portend_core::{Access, Artifact, ArtifactError, ArtifactStore, Artifacts, Content, Scheme};
-use tempfile::NamedTempFile;
+use portend_core::{
+    Access, Artifact, ArtifactError, ArtifactStore, Artifacts, Content, Scheme, shortened_to,
+};
+use tempfile::{NamedTempFile, TempPath};
 
 use crate::verified;
 
@@ -109,10 +111,7 @@ impl ArtifactStore for FileStore {
                 staged.write_all(&piece[..count])?;
                 offset += count as u64;
             }
-            staged.as_file().sync_all()?;
-            let placed = if replace { staged.persist(path) } else { staged.persist_noclobber(path) };
-            placed.map_err(|error| error.error)?;
-            File::open(folder)?.sync_all()
+            place(staged, path, replace)
         };
         put().map_err(|e| failed(&e))?;
         self.head(key)
@@ -167,6 +166,73 @@ impl ArtifactStore for FileStore {
     }
 }
 
+/// A file that is received beside its place, hidden, under a name that is always the same: what a process that was killed
+/// left there is taken over by the next one. It vanishes where it is not placed.
+#[derive(Debug)]
+pub struct ReceivedFile {
+    staged: NamedTempFile,
+    path: PathBuf,
+}
+
+impl ReceivedFile {
+    /// Begins to receive what shall lie at `path`.
+    pub fn begin(path: &Path) -> Result<Self, ArtifactError> {
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let partial = folder.join(format!(".{}.partial", shortened_to(MOST_OF_NAME, &name)));
+        let begin = || -> io::Result<NamedTempFile> {
+            fs::create_dir_all(folder)?;
+            clear(&partial)?;
+            // not through a link that somebody laid there
+            let file = File::options().write(true).create_new(true).open(&partial)?;
+            _ = file.try_lock();
+            Ok(NamedTempFile::from_parts(file, TempPath::try_from_path(&partial)?))
+        };
+        let staged = begin().map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::AlreadyExists => {
+                ArtifactError::Failed(format!("another copy is under way, into {}", partial.display()))
+            }
+            _ => ArtifactError::Failed(format!("cannot write {}: {error}", partial.display())),
+        })?;
+        Ok(Self { staged, path: path.to_owned() })
+    }
+
+    /// Where it lies for now.
+    pub fn file(&self) -> &File {
+        self.staged.as_file()
+    }
+
+    /// Moves it to its place in one step.
+    pub fn place(self, replace: bool) -> Result<(), ArtifactError> {
+        place(self.staged, &self.path, replace).map_err(|e| failed(&e))
+    }
+}
+
+/// The most characters of a name that a hidden one is made of: file systems take 255 bytes.
+const MOST_OF_NAME: usize = 60;
+
+/// Removes what was left behind, unless a process writes it still.
+fn clear(partial: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(partial) {
+        Ok(metadata) if metadata.is_file() => {
+            let left = File::open(partial)?;
+            left.try_lock().map_err(|_| io::Error::from(io::ErrorKind::WouldBlock))?;
+            fs::remove_file(partial)
+        }
+        Ok(_) => fs::remove_file(partial),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Moves a file into its place in one step.
+fn place(staged: NamedTempFile, path: &Path, replace: bool) -> io::Result<()> {
+    staged.as_file().sync_all()?;
+    let placed = if replace { staged.persist(path) } else { staged.persist_noclobber(path) };
+    placed.map_err(|error| error.error)?;
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+}
+
 /// A new file, hidden, so that no server takes it for a package.
 fn start(folder: &Path) -> io::Result<NamedTempFile> {
     use std::os::unix::fs::PermissionsExt;
@@ -200,5 +266,33 @@ mod tests {
         let left: Vec<_> = store.list(&key("")).unwrap().map(|found| found.unwrap().key).collect();
         assert_eq!(left, [key("ab"), key("a2/3")]);
         assert_eq!(store.head(&key("none")).unwrap_err().to_string(), "storage: object doesn't exist");
+    }
+
+    #[test]
+    fn a_file_is_received_beside_its_place_where_the_next_process_takes_it_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, partial) = (folder.path().join("dl.bin"), folder.path().join(".dl.bin.partial"));
+        let receive = |replace: bool| {
+            let received = ReceivedFile::begin(&path)?;
+            received.file().write_all(b"new").unwrap();
+            received.place(replace)
+        };
+        let names = || fs::read_dir(folder.path()).unwrap().count();
+        fs::write(&partial, "what a killed process left").unwrap();
+        receive(false).unwrap();
+        assert_eq!((fs::read(&path).unwrap(), names()), (b"new".to_vec(), 1));
+        assert_eq!(receive(false), Err(ArtifactError::Exists));
+        receive(true).unwrap();
+        let other = folder.path().join("other");
+        fs::write(&other, "untouched").unwrap();
+        std::os::unix::fs::symlink(&other, &partial).unwrap();
+        receive(true).unwrap();
+        assert_eq!((fs::read(&other).unwrap(), names()), (b"untouched".to_vec(), 2));
+        let under_way = ReceivedFile::begin(&path).unwrap();
+        let refused = receive(true).unwrap_err().to_string();
+        assert!(refused.starts_with("another copy is under way, into "), "{refused}");
+        drop(under_way);
+        assert_eq!(names(), 2, "what is not placed vanishes");
+        ReceivedFile::begin(&folder.path().join("x".repeat(255))).unwrap();
     }
 }

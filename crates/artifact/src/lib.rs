@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use portend_core::{ArtifactError, ArtifactStore, ArtifactUrl, Scheme};
 
-pub use file::{FileContent, FileStore};
+pub use file::{FileContent, FileStore, ReceivedFile};
 pub use settings::StoreSettings;
 
 /// The store that a URL lies in. Nothing is asked of it yet.

@@ -93,7 +93,8 @@ pub trait ArtifactStore: Send + Sync + fmt::Debug {
     /// A URL that lets whoever holds it read or write an artifact for a time.
     fn sign(&self, key: &str, access: Access, expires: Duration) -> Result<String, ArtifactError>;
 
-    /// Deletes the artifact called `key` and all whose keys begin with it and a slash; says how many there were.
+    /// Deletes the artifact called `key` and all whose keys begin with it and a slash; says how many there were. What is
+    /// empty and listed still is an error: consoles make keys that end with a slash, by which nothing can be deleted.
     fn delete_prefix(&self, key: &str) -> Result<u64, ArtifactError> {
         let key = key.trim_end_matches('/');
         let mut found = Vec::new();
@@ -112,7 +113,21 @@ pub trait ArtifactStore: Send + Sync + fmt::Debug {
             }
         }
         self.delete(&found)?;
-        Ok(deleted + found.len() as u64)
+        deleted += found.len() as u64;
+        let mut left = Vec::new();
+        for artifact in self.list(key)? {
+            left.extend(Some(artifact?).filter(|artifact| artifact.size == 0));
+        }
+        match left.first() {
+            None => Ok(deleted),
+            Some(first) => Err(ArtifactError::Failed(format!(
+                "{} deleted; '{}' is still there{}: it may be a folder marker, a key that ends with '/': delete it with \
+                 the store's own tool",
+                deleted.saturating_sub(left.len() as u64),
+                first.key,
+                if left.len() > 1 { format!(", and {} more", left.len() - 1) } else { String::new() },
+            ))),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{Write, stdout};
 use std::time::SystemTime;
 
-use portend_artifact::FileContent;
+use portend_artifact::{FileContent, ReceivedFile};
 use portend_core::{Access, Artifact, ArtifactError, ArtifactStore, ArtifactUrl, Scheme};
 use serde_json::json;
 
@@ -73,14 +73,22 @@ fn cp(arguments: &CpArguments) -> Result<(), CommandError> {
         let from = object(&arguments.from)?;
         let folder = to.object.is_empty() || to.object.ends_with('/') || is_folder(&to);
         let to = if folder { to.join(from.name()) } else { to };
-        copy(&*source, &from, &*target, &to, arguments.force)?;
+        copy(&*source, &from, &*target, &to, arguments.force)
+            .map_err(|error| if is_prefix(&*source, &from) { only_prefix(&from) } else { error })?;
         print(&format!("{to}\n"));
         return Ok(());
     }
     let mut count = 0_u64;
     let under = from.object.trim_end_matches('/').to_owned();
-    for artifact in source.list(&under).map_err(|e| failed(&from, &e))? {
+    let mut listed = source.list(&under).map_err(|e| failed(&from, &e))?.peekable();
+    while let Some(artifact) = listed.next() {
         let artifact = artifact.map_err(|e| failed(&from, &e))?;
+        let next = listed.peek().and_then(|next| next.as_ref().ok());
+        let is_folder = to.scheme == Scheme::File && next.is_some_and(|next| lies_under(next, &artifact));
+        // consoles make empty objects for folders
+        if artifact.size == 0 && (is_folder || source.head(&artifact.key) == Err(ArtifactError::NotFound)) {
+            continue;
+        }
         let name = artifact.key.strip_prefix(&under).unwrap_or(&artifact.key).trim_start_matches('/');
         copy(&*source, &from.with_object(&artifact.key), &*target, &to.join(name), arguments.force)?;
         count += 1;
@@ -90,6 +98,22 @@ fn cp(arguments: &CpArguments) -> Result<(), CommandError> {
     }
     print(&format!("{count} copied to {to}\n"));
     Ok(())
+}
+
+fn lies_under(artifact: &Artifact, folder: &Artifact) -> bool {
+    artifact.key.strip_prefix(&folder.key).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// Whether there is no such file, and some lie under its name.
+fn is_prefix(store: &dyn ArtifactStore, url: &ArtifactUrl) -> bool {
+    let key = url.object.trim_end_matches('/');
+    !url.scheme.is_web()
+        && store.head(key) == Err(ArtifactError::NotFound)
+        && store.list(key).is_ok_and(|mut listed| listed.next().is_some_and(|found| found.is_ok()))
+}
+
+fn only_prefix(url: &ArtifactUrl) -> CommandError {
+    CommandError::Artifact(format!("{url} is no file, but files lie under it: -r means all of them"))
 }
 
 fn is_folder(url: &ArtifactUrl) -> bool {
@@ -105,6 +129,10 @@ fn copy(
     force: bool,
 ) -> Result<(), CommandError> {
     let cannot = |source| CommandError::Io { what: "cannot keep what is got", source };
+    let fetch = |mut file: &File| {
+        let fetched = source.fetch(&from.object, None, u64::MAX, &mut file);
+        fetched.map_err(|error| failed(from, &error))
+    };
     let exists = |error: ArtifactError| match error {
         ArtifactError::Exists => {
             CommandError::Artifact(format!("{to} is there already: --force replaces it"))
@@ -121,12 +149,17 @@ fn copy(
     if from.scheme == Scheme::File {
         return put(from.object.as_ref()).map(|_| ());
     }
-    if !force && to.scheme == Scheme::File && std::path::Path::new(&to.object).exists() {
-        return Err(exists(ArtifactError::Exists));
+    if to.scheme == Scheme::File {
+        let path = std::path::Path::new(&to.object);
+        if !force && path.exists() {
+            return Err(exists(ArtifactError::Exists));
+        }
+        let received = ReceivedFile::begin(path).map_err(|error| failed(to, &error))?;
+        fetch(received.file())?;
+        return received.place(force).map_err(exists);
     }
     let kept = tempfile::NamedTempFile::new().map_err(cannot)?;
-    let mut file: &File = kept.as_file();
-    source.fetch(&from.object, None, u64::MAX, &mut file).map_err(|e| failed(from, &e))?;
+    fetch(kept.as_file())?;
     put(kept.path()).map(|_| ())
 }
 
@@ -140,6 +173,9 @@ fn rm(arguments: &RmArguments) -> Result<(), CommandError> {
         // so that a name that is mistyped is told of
         store.head(key).and_then(|_| store.delete(&[key.to_owned()])).map(|()| 1)
     };
+    if deleted == Err(ArtifactError::NotFound) && is_prefix(&*store, &url) {
+        return Err(only_prefix(&url));
+    }
     let deleted = deleted.map_err(|error| failed(&url, &error))?;
     print(&format!("{deleted} deleted\n"));
     Ok(())

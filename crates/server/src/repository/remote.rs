@@ -211,6 +211,9 @@ impl Remote {
             files.push((rest.to_owned(), file));
         }
         files.sort_by(|a, b| a.0.cmp(&b.0));
+        // consoles make empty objects for folders
+        let folders: HashSet<String> = files.iter().flat_map(|(name, _)| folders(name)).collect();
+        files.retain(|(name, file)| file.size > 0 || !folders.contains(name));
         Ok(files)
     }
 
@@ -432,6 +435,11 @@ impl Remote {
         let before = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
         before.map(|_| format!("{} can be looked at again", self.store.url))
     }
+}
+
+/// The folders that a file lies in.
+fn folders(name: &str) -> impl Iterator<Item = String> {
+    name.match_indices('/').map(|(end, _)| name[..end].to_owned())
 }
 
 fn is_hidden(path: &Path) -> bool {
