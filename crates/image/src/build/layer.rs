@@ -12,6 +12,7 @@ use crate::digest::{Digest, HashingWriter};
 use crate::document::{Descriptor, media};
 use crate::error::ImageError;
 use crate::layout::regular;
+use crate::scratch::Scratch;
 use crate::section::Section;
 
 /// A file of a layer.
@@ -85,7 +86,7 @@ impl Layer {
     /// Makes a layer of files.
     pub fn of(files: &[LayerFile], compression: Compression) -> Result<Self, ImageError> {
         let failed = |e| ImageError::io("cannot write a layer", e);
-        let file = tempfile::tempfile().map_err(failed)?;
+        let file = Scratch::new().map_err(failed)?;
         let packed = HashingWriter::new(BufWriter::with_capacity(256 << 10, file));
         match compression {
             Compression::Gzip => {
@@ -107,13 +108,13 @@ impl Layer {
 
     fn finish(
         media_type: &str,
-        packed: HashingWriter<BufWriter<File>>,
+        packed: HashingWriter<BufWriter<Scratch>>,
         diff_id: Digest,
     ) -> Result<Self, ImageError> {
         let (out, hasher) = packed.into_parts();
         let file = out.into_inner().map_err(|e| ImageError::io("cannot write a layer", e.into_error()))?;
         let descriptor = Descriptor::new(media_type, hasher.digest(), hasher.bytes);
-        Ok(Self { descriptor, diff_id, file })
+        Ok(Self { descriptor, diff_id, file: file.into_file() })
     }
 }
 

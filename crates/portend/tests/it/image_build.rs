@@ -201,6 +201,22 @@ fn a_proxy_that_cannot_be_meant_and_a_password_that_is_none_are_refused() {
 }
 
 #[test]
+fn trouble_with_temporary_files_names_their_folder() {
+    let folder = workplace();
+    image_ok(folder.path(), &["build", "p.mlpkg", "--binary", "amd64", "--to", "a.tar.gz"]);
+    for arguments in
+        [&["build", "p.mlpkg", "--binary", "amd64", "--to", "b.tar"][..], &["inspect", "a.tar.gz"]]
+    {
+        let mut command = portend();
+        command.env("TMPDIR", "/nowhere").arg("image").args(arguments).current_dir(folder.path());
+        let done = command.output().unwrap();
+        let log = String::from_utf8_lossy(&done.stderr);
+        assert!(log.contains("temporary files in /nowhere, which TMPDIR chooses: No such file"), "{log}");
+        assert_eq!(done.status.code(), Some(1));
+    }
+}
+
+#[test]
 fn what_would_not_serve_is_not_built() {
     let folder = workplace();
     let differs = folder.path().join("differs");
