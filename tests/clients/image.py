@@ -157,6 +157,13 @@ def in_podman(folder, digest):
     run(PROGRAM, "image", "copy", folder / "based.tar", f"oci:{folder}/based:v1")
     run("umoci", "unpack", "--image", f"{folder}/based:v1", folder / "based-bundle")
     assert (folder / "based-bundle/rootfs/etc/of-the-base").read_text() == "of the base\n"
+    # another model on an image of Portend's: it alone is served, and nothing is said of the first
+    other = HERE / "examples/demo/revenue/revenue-estimate.mlpkg"
+    run(PROGRAM, "image", "build", other, "--base", f"oci:{folder}/based:v1", "--to", f"oci:{folder}/rebased:v1")
+    run("umoci", "unpack", "--image", f"{folder}/rebased:v1", folder / "rebased-bundle")
+    models = os.listdir(folder / "rebased-bundle/rootfs/opt/ml/model")
+    labels = json.loads(run("skopeo", "inspect", f"oci:{folder}/rebased:v1"))["Labels"]
+    assert models == [other.name] and labels["portend.model.id"] != told["Labels"]["portend.model.id"], (models, labels)
     try:
         serve("by podman, on the base of another tool",
               ["podman", "run", "--rm", "--network", "host", "--read-only", "--cap-drop", "all",

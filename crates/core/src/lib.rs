@@ -7,6 +7,7 @@
 mod artifact;
 mod builder;
 mod name;
+mod proxy;
 mod schema;
 mod shortened;
 
@@ -15,5 +16,6 @@ pub use artifact::{
 };
 pub use builder::{BuildRequest, Builder, BuiltImage};
 pub use name::{ModelId, ModelIdError};
+pub use proxy::Proxies;
 pub use schema::{Dtype, Feature, Label, Target, TargetKind};
 pub use shortened::{shortened, shortened_to};

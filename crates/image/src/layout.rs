@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::digest::{Digest, Hasher, HashingWriter};
@@ -157,18 +158,31 @@ impl LayoutTarget {
         Ok(Self { folder: folder.to_owned(), tag: tag.map(str::to_owned) })
     }
 
-    /// What there is of a blob that was cut off, locked, with what was seen of it.
-    fn partial(&self, blob: &Descriptor) -> Result<(PathBuf, File, Hasher), ImageError> {
-        let path = self.folder.join("blobs/sha256").join(format!(".{}.partial", blob.digest.hex()));
-        let mut options = OpenOptions::new();
-        let opened = options.read(true).append(true).create(true).open(&path);
-        let mut file = opened.map_err(|e| ImageError::file(&path, e))?;
-        if file.try_lock().is_err() {
-            return Err(ImageError::bad(
-                path.display().to_string(),
-                "another process is writing it: wait for its end",
-            ));
+    /// The file for a blob that is not there yet, locked. Whoever writes the same one is waited for; None: it is there then.
+    fn locked(&self, blob: &Descriptor, path: &Path) -> Result<Option<File>, ImageError> {
+        let failed = |e| ImageError::file(path, e);
+        loop {
+            let opened = OpenOptions::new().read(true).append(true).create(true).open(path);
+            let file = opened.map_err(failed)?;
+            file.lock().map_err(failed)?;
+            if self.holds(blob)? {
+                return Ok(None);
+            }
+            // the file that was opened may have got its name or been removed meanwhile
+            let (own, named) = (file.metadata().map_err(failed)?, fs::metadata(path));
+            if named.is_ok_and(|named| (named.dev(), named.ino()) == (own.dev(), own.ino())) {
+                return Ok(Some(file));
+            }
         }
+    }
+
+    /// What there is of a blob that was cut off, locked, with what was seen of it.
+    fn partial(&self, blob: &Descriptor) -> Result<Option<(PathBuf, File, Hasher)>, ImageError> {
+        let path = self.folder.join("blobs/sha256").join(format!(".{}.partial", blob.digest.hex()));
+        let Some(mut file) = self.locked(blob, &path)? else {
+            _ = fs::remove_file(&path);
+            return Ok(None);
+        };
         let mut seen = HashingWriter::new(io::sink());
         io::copy(&mut file, &mut seen).map_err(|e| ImageError::file(&path, e))?;
         let (_, mut seen) = seen.into_parts();
@@ -176,7 +190,7 @@ impl LayoutTarget {
             file.set_len(0).map_err(|e| ImageError::file(&path, e))?;
             seen = Hasher::default();
         }
-        Ok((path, file, seen))
+        Ok(Some((path, file, seen)))
     }
 }
 
@@ -192,7 +206,7 @@ impl Target for LayoutTarget {
     }
 
     fn put(&self, blob: &Descriptor, from: &dyn Source) -> Result<bool, ImageError> {
-        let (path, file, seen) = self.partial(blob)?;
+        let Some((path, file, seen)) = self.partial(blob)? else { return Ok(false) };
         let io = |e| ImageError::io(path.display().to_string(), e);
         let mut buffered = BufWriter::with_capacity(BUFFER, &file);
         let copied = verified(from, blob, seen.bytes, seen).and_then(|mut reader| {

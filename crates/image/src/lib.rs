@@ -18,6 +18,7 @@ mod progress;
 mod reference;
 mod referrers;
 mod registry;
+mod scratch;
 mod section;
 mod store;
 

@@ -13,6 +13,7 @@ use crate::document::{Content, Descriptor, MOST_DOCUMENT};
 use crate::error::ImageError;
 use crate::layout::{INDEX_FILE, NAME, named, parse_index, regular};
 use crate::reference::Reference;
+use crate::scratch::Scratch;
 use crate::section::Section;
 use crate::store::Source;
 
@@ -120,9 +121,9 @@ fn unpacked(file: File) -> io::Result<File> {
         _ => return Ok(file),
     };
     let most = size.saturating_mul(MOST_GROWTH).max(MOST_UNPACKED);
-    let mut plain = tempfile::tempfile()?;
+    let mut plain = Scratch::new()?;
     if io::copy(&mut packed.take(most + 1), &mut plain)? > most {
         return Err(io::Error::other(format!("it unpacks to more than {most} bytes")));
     }
-    Ok(plain)
+    Ok(plain.into_file())
 }

@@ -180,13 +180,38 @@ impl Writing {
     }
 }
 
+const PREFIX: &str = ".portend-";
+const SUFFIX: &str = ".tmp";
+
+/// Removes what was left by processes that were killed: nobody holds it, and it is not about to be held.
+fn clear(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let is_ours = name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
+        let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
+        if is_ours
+            && age().is_some_and(|age| age > LEFT)
+            && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok())
+        {
+            _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// How old a file is at least that was left.
+const LEFT: std::time::Duration = std::time::Duration::from_secs(60);
+
 impl Packer {
     fn start(path: &Path) -> io::Result<Self> {
         use std::os::unix::fs::PermissionsExt;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut builder = tempfile::Builder::new();
-        builder.prefix(".portend-").suffix(".tmp").permissions(std::fs::Permissions::from_mode(0o666));
-        let file = BufWriter::with_capacity(256 << 10, builder.tempfile_in(folder)?);
+        builder.prefix(PREFIX).suffix(SUFFIX).permissions(std::fs::Permissions::from_mode(0o666));
+        clear(folder);
+        let file = builder.tempfile_in(folder)?;
+        file.as_file().lock()?; // for as long as it is written
+        let file = BufWriter::with_capacity(256 << 10, file);
         let name = path.to_string_lossy();
         if name.ends_with("gz") {
             let encoder = flate2::GzBuilder::new().mtime(0).operating_system(255);

@@ -47,7 +47,9 @@ fn run(recipe: &Recipe<'_>, run: &mut Map<String, Value>) {
     run.insert("WorkingDir".to_owned(), "/".into());
     object(run, "ExposedPorts").insert(format!("{}/tcp", recipe.port), json!({}));
     let labels = recipe.labels.iter().map(|(key, value)| (key.clone(), value.clone().into()));
-    object(run, "Labels").extend(labels);
+    let all = object(run, "Labels");
+    all.retain(|name, _| !name.starts_with("portend.")); // of another model
+    all.extend(labels);
     let environment = list(run, "Env");
     if !environment.iter().any(|text| text.as_str().is_some_and(|text| text.starts_with("PATH="))) {
         environment.push(PATH.into());

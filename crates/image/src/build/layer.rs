@@ -12,6 +12,7 @@ use crate::digest::{Digest, HashingWriter};
 use crate::document::{Descriptor, media};
 use crate::error::ImageError;
 use crate::layout::regular;
+use crate::scratch::Scratch;
 use crate::section::Section;
 
 /// A file of a layer.
@@ -32,6 +33,8 @@ pub enum FileContent {
     Path(PathBuf),
     /// These bytes.
     Bytes(Vec<u8>),
+    /// A directory in which nothing of the layers below is seen.
+    Opaque,
 }
 
 /// How a layer is compressed.
@@ -83,7 +86,7 @@ impl Layer {
     /// Makes a layer of files.
     pub fn of(files: &[LayerFile], compression: Compression) -> Result<Self, ImageError> {
         let failed = |e| ImageError::io("cannot write a layer", e);
-        let file = tempfile::tempfile().map_err(failed)?;
+        let file = Scratch::new().map_err(failed)?;
         let packed = HashingWriter::new(BufWriter::with_capacity(256 << 10, file));
         match compression {
             Compression::Gzip => {
@@ -105,13 +108,13 @@ impl Layer {
 
     fn finish(
         media_type: &str,
-        packed: HashingWriter<BufWriter<File>>,
+        packed: HashingWriter<BufWriter<Scratch>>,
         diff_id: Digest,
     ) -> Result<Self, ImageError> {
         let (out, hasher) = packed.into_parts();
         let file = out.into_inner().map_err(|e| ImageError::io("cannot write a layer", e.into_error()))?;
         let descriptor = Descriptor::new(media_type, hasher.digest(), hasher.bytes);
-        Ok(Self { descriptor, diff_id, file })
+        Ok(Self { descriptor, diff_id, file: file.into_file() })
     }
 }
 
@@ -122,6 +125,9 @@ fn archive<W: Write>(files: &[LayerFile], out: W) -> Result<(W, Digest), ImageEr
         let io = |e: io::Error| ImageError::io(path.clone(), e);
         match file {
             None => append(&mut tar, &path, true, 0, &mut io::empty()).map_err(io)?,
+            Some(LayerFile { content: FileContent::Opaque, .. }) => {
+                append(&mut tar, &path, false, 0, &mut io::empty()).map_err(io)?;
+            }
             Some(LayerFile { content: FileContent::Bytes(bytes), executable, .. }) => {
                 append(&mut tar, &path, *executable, bytes.len() as u64, &mut &**bytes).map_err(io)?;
             }
@@ -156,6 +162,9 @@ fn append(
     tar.append_data(&mut header, path, content)
 }
 
+/// The file by which a layer says that of a directory only its own files are seen.
+const OPAQUE: &str = ".wh..wh..opq";
+
 /// All files, and the directories above them, each once and in the order of their bytes.
 fn ordered(files: &[LayerFile]) -> Result<BTreeMap<String, Option<&LayerFile>>, ImageError> {
     let mut ordered = BTreeMap::new();
@@ -170,6 +179,9 @@ fn ordered(files: &[LayerFile]) -> Result<BTreeMap<String, Option<&LayerFile>>, 
         let above = path.match_indices('/').map(|(end, _)| &path[..=end]);
         ordered.extend(above.map(|above| (above.to_owned(), None)));
         let entry = (!file.path.ends_with('/')).then_some(file);
+        if matches!(file.content, FileContent::Opaque) {
+            ordered.insert(format!("{}{OPAQUE}", file.path), Some(file));
+        }
         if ordered.insert(file.path.clone(), entry).flatten().is_some() {
             return Err(ImageError::bad(shortened(&file.path).into_owned(), "it is there twice"));
         }
@@ -209,6 +221,9 @@ mod tests {
         let expected =
             ["opt.x", "opt/", "opt/a", "opt/ml/", "opt/ml/empty/", "opt/ml/model/", "opt/ml/model/b"];
         assert_eq!(found, expected);
+        let alone = LayerFile { content: FileContent::Opaque, ..file("opt/ml/") };
+        let found: Vec<_> = ordered(&[alone, file("opt/ml/m")]).unwrap().into_keys().collect();
+        assert_eq!(found, ["opt/", "opt/ml/", "opt/ml/.wh..wh..opq", "opt/ml/m"]);
         for wrong in ["", "/a", "a//b", "../a", "a/..", "a/.wh.b", ".wh..wh..opq", "a\0b"] {
             assert!(ordered(&[file(wrong)]).is_err(), "{wrong:?}");
         }

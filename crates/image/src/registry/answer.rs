@@ -1,7 +1,7 @@
 //! What a registry answered, and what of it is believed.
 
 use std::io::Read;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portend_core::{shortened, shortened_to};
 use serde::Deserialize;
@@ -15,6 +15,9 @@ use crate::error::ImageError;
 
 /// The most bytes of an error's text that are read.
 const MOST_TEXT: u64 = 64 << 10;
+/// How long a small body may take, and how much of it is read before that is looked at.
+const MOST_TIME: Duration = Duration::from_secs(120);
+const PIECE: u64 = 16 << 10;
 
 /// What a registry answered.
 pub(super) struct Answer {
@@ -114,7 +117,7 @@ impl Answer {
             return Ok(self);
         }
         let (status, origin) = (self.status, self.address.origin());
-        let said = self.complaint();
+        let (wait, said) = (self.retry_after(), self.complaint());
         let text = format!("{what}: {origin} answers {status}{said}");
         Err(match status {
             401 => ImageError::Denied(format!(
@@ -122,7 +125,10 @@ impl Answer {
             )),
             403 => ImageError::Denied(format!("{text}; these credentials do not permit it")),
             404 => ImageError::Absent(text),
-            status if RETRIED.contains(&status) => ImageError::Unreachable(text),
+            status if RETRIED.contains(&status) => ImageError::Unreachable(match wait {
+                Some(wait) => format!("{text}; it asks to be asked again in {} s", wait.as_secs()),
+                None => text,
+            }),
             _ => ImageError::Refused(text),
         })
     }
@@ -153,9 +159,16 @@ impl Answer {
 
     /// A body that is small.
     pub(super) fn text(self, most: u64, what: &str) -> Result<Vec<u8>, ImageError> {
-        let mut text = Vec::new();
-        let read = self.body.into_reader().take(most + 1).read_to_end(&mut text);
-        read.map_err(|e| ImageError::Unreachable(format!("{what}: the answer breaks off: {e}")))?;
+        let broken = |e| ImageError::Unreachable(format!("{what}: the answer breaks off: {e}"));
+        let (mut text, mut reader) = (Vec::new(), self.body.into_reader().take(most + 1));
+        let until = Instant::now() + MOST_TIME;
+        // each piece has its own limit of time; together they could take days
+        while reader.by_ref().take(PIECE).read_to_end(&mut text).map_err(broken)? > 0 {
+            if Instant::now() > until {
+                let reason = format!("the answer is not there after {} s", MOST_TIME.as_secs());
+                return Err(ImageError::Unreachable(format!("{what}: {reason}")));
+            }
+        }
         if text.len() as u64 > most {
             return Err(ImageError::bad(what, format!("the answer has more than {most} bytes")));
         }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use portend_core::Proxies;
+
 use super::address::{Address, is_loopback};
 use super::answer::Answer;
 use super::certificates::Certificates;
@@ -35,6 +37,8 @@ pub struct RegistryOptions {
     pub certificates: Option<PathBuf>,
     /// Folders with a folder of that kind for each registry, under its name. The first that there is counts.
     pub certificate_folders: Vec<PathBuf>,
+    /// Which addresses are reached through a proxy.
+    pub proxies: Proxies,
     /// How long is waited before the first repetition; three times as long before the next.
     pub wait: Duration,
 }
@@ -43,8 +47,8 @@ impl Default for RegistryOptions {
     fn default() -> Self {
         let (credentials, insecure, authorities) = Default::default();
         let (certificates, certificate_folders) = Default::default();
-        let wait = Duration::from_secs(1);
-        Self { credentials, insecure, authorities, certificates, certificate_folders, wait }
+        let (proxies, wait) = (Proxies::default(), Duration::from_secs(1));
+        Self { credentials, insecure, authorities, certificates, certificate_folders, proxies, wait }
     }
 }
 
@@ -69,7 +73,7 @@ pub(super) struct Met {
 impl Client {
     pub(super) fn new(registry: &str, options: &RegistryOptions) -> Result<Self, ImageError> {
         let insecure = options.insecure.iter().any(|host| host == registry);
-        let http = Http::new(&Certificates::of(registry, options)?, insecure, options.wait)?;
+        let http = Http::new(&Certificates::of(registry, options)?, insecure, options)?;
         Ok(Self {
             http,
             registry: registry.to_owned(),
@@ -101,7 +105,8 @@ impl Client {
         };
         let answer = match ask("https") {
             Err(ImageError::Unreachable(tls)) if self.may_be_plain => {
-                let plain = ask("http").map_err(|_| ImageError::Unreachable(tls.clone()))?;
+                let neither = |e: ImageError| ImageError::Unreachable(format!("{tls}; without TLS: {e}"));
+                let plain = ask("http").map_err(neither)?;
                 // a server that speaks TLS says 400 to what is not
                 if plain.status == 400 { return Err(ImageError::Unreachable(tls)) } else { plain }
             }

@@ -144,8 +144,9 @@ impl ConfigFile {
         let mut keys: Vec<String> =
             full.match_indices('/').map(|(at, _)| full[..at].to_owned()).rev().collect();
         keys.insert(0, full);
-        keys.push(format!("https://{registry}"));
-        keys.push(format!("https://{registry}/v1/"));
+        for scheme in ["https", "http"] {
+            keys.extend(["", "/", "/v1/", "/v2/"].map(|end| format!("{scheme}://{registry}{end}")));
+        }
         if registry == "docker.io" {
             keys.push(DOCKER_HUB.to_owned());
         }

@@ -3,19 +3,21 @@
 use std::io::Read;
 use std::time::Duration;
 
+use portend_core::Proxies;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Body, SendBody, http};
+use ureq::{Agent, AsSendBody, Body, Proxy, SendBody, http};
 
 use super::address::Address;
 use super::answer::Answer;
 use super::certificates::Certificates;
+use super::client::RegistryOptions;
 use crate::error::ImageError;
 
 /// How often a request is made, and the times between.
 const ATTEMPTS: u32 = 3;
 pub(super) const RETRIED: [u16; 8] = [408, 429, 499, 500, 502, 503, 504, 522];
-/// The longest that a server may ask to wait.
-const MOST_WAIT: Duration = Duration::from_secs(60);
+/// The longest that is waited because a server asks for it. What it asks beyond is told, and somebody's decision.
+const MOST_WAIT: Duration = Duration::from_secs(20);
 
 /// The bytes that are read or sent at a time. Each connection has two such buffers.
 const BUFFER: usize = 64 << 10;
@@ -23,15 +25,16 @@ const BUFFER: usize = 64 << 10;
 /// How servers are reached.
 pub(super) struct Http {
     agent: Agent,
+    proxies: Proxies,
     wait: Duration,
 }
 
 impl Http {
-    /// Over TLS that trusts the system's authorities and these, and through the proxy that the environment names.
+    /// Over TLS that trusts the system's authorities and these, and through the proxy that is named for an address.
     pub(super) fn new(
         certificates: &Certificates,
         trusts_anyone: bool,
-        wait: Duration,
+        options: &RegistryOptions,
     ) -> Result<Self, ImageError> {
         let tls =
             TlsConfig::builder().disable_verification(trusts_anyone).client_cert(certificates.own.clone());
@@ -41,13 +44,13 @@ impl Http {
         // without any, those count that the program brings with it
         let tls = if roots.is_empty() { tls } else { tls.root_certs(RootCerts::new_with_certs(&roots)) };
         let config = config(Duration::from_secs(10)).tls_config(tls.build());
-        Ok(Self { agent: config.build().new_agent(), wait })
+        Ok(Self { agent: config.build().new_agent(), proxies: options.proxies.clone(), wait: options.wait })
     }
 
     /// For addresses of this machine's own network: without a proxy, and not waited for where nobody is.
     pub(super) fn direct() -> Self {
-        let config = config(Duration::from_secs(2)).proxy(None);
-        Self { agent: config.build().new_agent(), wait: Duration::from_millis(100) }
+        let agent = config(Duration::from_secs(2)).build().new_agent();
+        Self { agent, proxies: Proxies::default(), wait: Duration::from_millis(100) }
     }
 
     pub(super) fn once(
@@ -60,11 +63,10 @@ impl Http {
     ) -> Result<Answer, ImageError> {
         let request = request(method, address, headers, authorization);
         let refused = |e: http::Error| ImageError::Refused(format!("{}: {e}", address.origin()));
-        let answer = match method {
-            "GET" | "HEAD" | "DELETE" => self.agent.run(request.body(()).map_err(refused)?),
-            _ => self.agent.run(request.body(body).map_err(refused)?),
-        };
-        answered(address, answer)
+        match method {
+            "GET" | "HEAD" | "DELETE" => self.run(address, request.body(()).map_err(refused)?),
+            _ => self.run(address, request.body(body).map_err(refused)?),
+        }
     }
 
     /// The same with a body of so many bytes, which are read while they are sent.
@@ -82,7 +84,16 @@ impl Http {
             request(method, address, headers, authorization).header("content-length", length.to_string());
         let refused = |e: http::Error| ImageError::Refused(format!("{}: {e}", address.origin()));
         let request = request.body(SendBody::from_reader(&mut body)).map_err(refused)?;
-        answered(address, self.agent.run(request))
+        self.run(address, request)
+    }
+
+    fn run(&self, address: &Address, request: http::Request<impl AsSendBody>) -> Result<Answer, ImageError> {
+        let proxy = self.proxies.of(address.is_plain(), address.host(), address.port());
+        let through = proxy.map(Proxy::new).transpose();
+        let through =
+            through.map_err(|e| ImageError::Refused(format!("the proxy of the environment: {e}")))?;
+        let request = self.agent.configure_request(request).proxy(through).build();
+        answered(address, self.agent.run(request), proxy.is_some())
     }
 
     /// Makes a request again where what went wrong may pass.
@@ -95,7 +106,10 @@ impl Http {
             let mut pause = wait;
             match attempt() {
                 Ok(answer) if RETRIED.contains(&answer.status) => {
-                    pause = answer.retry_after().unwrap_or(wait).min(MOST_WAIT).max(wait.min(MOST_WAIT));
+                    pause = answer.retry_after().unwrap_or(wait).max(wait);
+                    if pause > MOST_WAIT {
+                        return Ok(answer); // which says so
+                    }
                 }
                 Err(error) if passes(&error) && !is_final(&error) => {}
                 ended => return ended,
@@ -127,13 +141,14 @@ fn request(
 fn answered(
     address: &Address,
     answer: Result<http::Response<Body>, ureq::Error>,
+    by_proxy: bool,
 ) -> Result<Answer, ImageError> {
     let answer = answer.map_err(|error| match error {
         // what is wrong with the bytes that were to be sent
         ureq::Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<ImageError>()) => {
             ImageError::io(address.origin(), error)
         }
-        error => unreachable(address, &error),
+        error => unreachable(address, &error, by_proxy),
     })?;
     let (parts, body) = answer.into_parts();
     Ok(Answer::new(parts.status.as_u16(), address.clone(), parts.headers, body))
@@ -143,6 +158,7 @@ fn config(connect: Duration) -> ureq::config::ConfigBuilder<ureq::typestate::Age
     Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
+        .proxy(None) // the address decides
         .max_redirects_will_error(false)
         .user_agent(concat!("portend/", env!("CARGO_PKG_VERSION")))
         .accept_encoding("identity")
@@ -167,7 +183,7 @@ fn is_final(error: &ImageError) -> bool {
 
 const CERTIFICATE: &str = "certificate";
 
-fn unreachable(address: &Address, error: &ureq::Error) -> ImageError {
+fn unreachable(address: &Address, error: &ureq::Error, by_proxy: bool) -> ImageError {
     let remedy = match error {
         ureq::Error::HostNotFound => "; is its name right?",
         // of TLS, or of the connection that carries it
@@ -176,7 +192,8 @@ fn unreachable(address: &Address, error: &ureq::Error) -> ImageError {
         }
         _ => "",
     };
-    ImageError::Unreachable(format!("cannot ask {}: {error}{remedy}", address.origin()))
+    let through = if by_proxy { " through the environment's proxy" } else { "" };
+    ImageError::Unreachable(format!("cannot ask {}{through}: {error}{remedy}", address.origin()))
 }
 
 /// The system's certificate authorities and further ones.

@@ -193,6 +193,41 @@ fn a_layout_keeps_its_other_images_and_goes_on_where_it_was_cut_off() {
 }
 
 #[test]
+fn whoever_writes_the_same_blob_is_waited_for_and_what_it_wrote_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    layout(&folder.path().join("from"));
+    let from = LayoutSource::open(&folder.path().join("from"), Some("v1")).unwrap();
+    let wanted = inspect(&from, None).unwrap().images[0].layers[0].clone();
+    let target = LayoutTarget::create(&folder.path().join("to"), Some("v1")).unwrap();
+    let blobs = folder.path().join("to/blobs/sha256");
+    let blob = blobs.join(wanted.digest.hex());
+    let partial = blobs.join(format!(".{}.partial", wanted.digest.hex()));
+    let check = |finishes: bool, sent: bool| {
+        let other = fs::File::create(&partial).unwrap();
+        other.lock().unwrap();
+        std::thread::scope(|threads| {
+            let ours = threads.spawn(|| target.put(&wanted, &from).unwrap());
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            assert!(!ours.is_finished());
+            let bytes = fs::read(folder.path().join("from/blobs/sha256").join(wanted.digest.hex())).unwrap();
+            if finishes {
+                fs::write(&partial, bytes).unwrap();
+                fs::rename(&partial, &blob).unwrap();
+            } else {
+                fs::remove_file(&partial).unwrap();
+            }
+            drop(other);
+            assert_eq!(ours.join().unwrap(), sent);
+        });
+        let found = fs::read(&blob).unwrap();
+        assert_eq!((Digest::of(&found), partial.exists()), (wanted.digest.clone(), false));
+    };
+    check(true, false);
+    fs::remove_file(&blob).unwrap();
+    check(false, true);
+}
+
+#[test]
 fn a_file_that_is_there_is_replaced_only_when_that_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.tar");

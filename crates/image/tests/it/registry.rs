@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use portend_core::Proxies;
 use portend_image::{
     CopyOptions, Credentials, Descriptor, Digest, ImageError, LayoutSource, LayoutTarget, Reference,
     RegistryOptions, RegistrySource, RegistryTarget, Repository, Source, copy, inspect, media,
@@ -366,6 +367,30 @@ fn what_may_pass_is_tried_again_and_no_more_than_three_times() {
     let server = failing(100);
     assert!(pull(&server, folder.path()).unwrap_err().to_string().contains("answers 503"));
     assert_eq!(server.requests().len(), 4);
+    // nobody waits for a day without a word
+    let server = registry(|r, out| {
+        r.target.contains("/manifests/").then(|| answer(out, 429, &[("Retry-After", "100000")], b""))
+    });
+    let error = pull(&server, folder.path()).unwrap_err().to_string();
+    assert!(error.contains("answers 429; it asks to be asked again in 100000 s"), "{error}");
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[test]
+fn a_proxy_is_asked_for_what_is_elsewhere_and_for_nothing_here() {
+    let proxy = Server::start(|_, out| answer(out, 502, &[], b""));
+    let named =
+        |name: &str| (name == "HTTPS_PROXY" || name == "HTTP_PROXY").then(|| proxy.address.to_string());
+    let options = RegistryOptions { proxies: Proxies::from_environment(named).unwrap(), ..options() };
+    let exists = |reference: &Reference| Repository::new(reference, &options).unwrap().exists();
+    let here = registry(|_, _| None).reference("team/churn:1");
+    assert_eq!(exists(&here).unwrap(), Some(Digest::of(&image().0)));
+    assert!(proxy.requests().is_empty());
+    let error = exists(&Reference::parse("reg.example:5000/a:1").unwrap()).unwrap_err().to_string();
+    assert!(error.contains("cannot ask https://reg.example:5000 through the environment's proxy"), "{error}");
+    let asked = proxy.requests();
+    assert!(asked.iter().all(|r| r.method == "CONNECT" && r.target == "reg.example:5000"), "{asked:?}");
+    assert_eq!(asked.len(), 3);
 }
 
 /// A layout with an image of one layer, and that layer with the manifest's digest.

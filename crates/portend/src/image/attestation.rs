@@ -103,6 +103,7 @@ fn component(file: &LayerFile) -> Result<Option<Component>, ImageError> {
 fn digest(content: &FileContent) -> Result<Digest, ImageError> {
     match content {
         FileContent::Bytes(bytes) => Ok(Digest::of(bytes)),
+        FileContent::Opaque => Ok(Digest::of(b"")),
         FileContent::Path(path) => {
             let failed = |source| ImageError::Io { what: path.display().to_string(), source };
             File::open(path).and_then(Digest::read).map_err(failed)

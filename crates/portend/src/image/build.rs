@@ -165,6 +165,11 @@ impl Subject {
 
     /// A model that loads and predicts its samples as it should; no other gets into an image.
     fn of(path: &Path, trust: &Trust) -> Result<Self, CommandError> {
+        if let Some((scheme, _)) = path.to_string_lossy().split_once("://") {
+            let reason =
+                "an image is built of a file or folder of this machine: `portend artifact cp` brings it here";
+            return Err(CommandError::Package(format!("a model at {scheme}://: {reason}")));
+        }
         let failed = |e: portend_model::LoadError| CommandError::Package(e.to_string());
         let model = Model::load_trusted(path, DEFAULT_TARGET, trust).map_err(failed)?;
         let described = Description::of(path, trust).map_err(failed)?;
@@ -219,6 +224,11 @@ fn files(path: &Path, id: &str, described: &Description) -> Result<Vec<LayerFile
     Ok(vec![file(name.as_deref().unwrap_or(plain), path.to_owned())])
 }
 
+/// No model of the base is served beside the one that is built.
+fn alone() -> LayerFile {
+    LayerFile { path: MODELS.to_owned(), executable: false, content: FileContent::Opaque }
+}
+
 fn recipe<'a>(
     arguments: &BuildArguments,
     subject: &Subject,
@@ -237,7 +247,7 @@ fn recipe<'a>(
         binaries: binaries(arguments)?,
         program: PROGRAM,
         between: Vec::new(),
-        files: subject.files.clone(),
+        files: subject.files.iter().cloned().chain(base.map(|_| alone())).collect(),
         files_title: if arguments.model.is_some() { "the model" } else { "a place for models" }.to_owned(),
         entrypoint: vec![format!("/{PROGRAM}"), "serve".to_owned()],
         environment: vec![("PORTEND_HOST".to_owned(), "0.0.0.0".to_owned())],

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use portend_core::Proxies;
 use portend_image::{
     ArchiveSource, ArchiveTarget, Copied, Credentials, LayoutSource, LayoutTarget, Location, Reference,
     RegistryOptions, RegistrySource, RegistryTarget, Source, Target,
@@ -76,14 +77,23 @@ impl RegistryArguments {
         if let (Some(name), Some(path)) = (&self.username, &self.password_file) {
             let password = String::from_utf8(small_file(path)?)
                 .map_err(|_| CommandError::Setting(format!("{} is not UTF-8 text", path.display())))?;
-            credentials.given = Some((name.clone(), password.trim_end_matches(['\r', '\n']).to_owned()));
+            let password = password.trim_end_matches(['\r', '\n']);
+            if password.is_empty() {
+                return Err(CommandError::Setting(format!(
+                    "{} is empty: it holds no password",
+                    path.display()
+                )));
+            }
+            credentials.given = Some((name.clone(), password.to_owned()));
         }
-        let authorities = self.ca_file.iter().map(|path| small_file(path)).collect::<Result<_, _>>()?;
+        let authorities = self.ca_file.iter().map(|path| authority(path)).collect::<Result<_, _>>()?;
         let insecure = self.insecure_registry.clone();
         if let Some(folder) = self.cert_dir.as_ref().filter(|folder| !folder.is_dir()) {
             return Err(CommandError::Setting(format!("--cert-dir {}: not a directory", folder.display())));
         }
         let (certificates, certificate_folders) = (self.cert_dir.clone(), certificate_folders());
+        let proxies =
+            Proxies::from_environment(|name| std::env::var(name).ok()).map_err(CommandError::Setting)?;
         let options = RegistryOptions::default();
         Ok(RegistryOptions {
             credentials,
@@ -91,6 +101,7 @@ impl RegistryArguments {
             authorities,
             certificates,
             certificate_folders,
+            proxies,
             ..options
         })
     }
@@ -103,6 +114,15 @@ fn certificate_folders() -> Vec<PathBuf> {
     let own = config.map(|folder| folder.join("containers/certs.d"));
     let system = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
     own.into_iter().chain(system).collect()
+}
+
+/// A file with certificates, as PEM text.
+fn authority(path: &Path) -> Result<Vec<u8>, CommandError> {
+    let text = small_file(path)?;
+    if String::from_utf8_lossy(&text).contains("-----BEGIN CERTIFICATE-----") {
+        return Ok(text);
+    }
+    Err(CommandError::Setting(format!("{} holds no certificate: PEM text is needed", path.display())))
 }
 
 /// A file with a secret or certificates.

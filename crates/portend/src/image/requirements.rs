@@ -16,6 +16,14 @@ pub(super) struct Requirements {
     pins: BTreeMap<String, String>,
 }
 
+/// The line without what stands between `://` and `@`: messages go to logs.
+fn without_password(line: &str) -> String {
+    match line.split_once("://").and_then(|(before, rest)| Some((before, rest.rsplit_once('@')?.1))) {
+        Some((before, after)) => format!("{before}://…@{after}"),
+        None => line.to_owned(),
+    }
+}
+
 impl Requirements {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut found = Self { lines: BTreeSet::new(), pins: BTreeMap::new() };
@@ -26,7 +34,8 @@ impl Requirements {
             }
             let line = if line.starts_with('#') { "" } else { line.split(" #").next().unwrap_or_default() };
             if !line.trim().is_empty() {
-                let failed = |reason: String| format!("'{}' {reason}", shortened(line.trim()));
+                let failed =
+                    |reason: String| format!("'{}' {reason}", shortened(&without_password(line.trim())));
                 found.add(line.trim()).map_err(failed)?;
             }
         }

@@ -172,10 +172,48 @@ fn an_image_is_built_on_another_and_keeps_what_that_says() {
     assert_eq!(built["config"]["rootfs"]["diff_ids"].as_array().unwrap().len(), 4);
     assert_eq!(built["config"]["config"]["Env"].as_array().unwrap().len(), 2);
     assert_eq!(built["config"]["config"]["Labels"]["a"], "b");
+    // upon an image with a model: of that nothing is said or served
+    let on_a_model = ["build", "--self", "--base", "p.tar", "--binary", "other", "--to", "r.tar"];
+    image_ok(folder.path(), &on_a_model);
+    let labels = inspected(folder.path(), "r.tar")["images"][0]["config"]["config"]["Labels"].clone();
+    assert_eq!((&labels["a"], &labels["portend.model.id"]), (&json!("b"), &Value::Null));
     assert_eq!(built["annotations"]["org.opencontainers.image.base.digest"], below["digest"]);
     let amd64 = ["build", "p.mlpkg", "--base", "p.tar", "--binary", "amd64", "--to", "q.tar"];
     let done = image(folder.path(), &amd64);
     assert!(done.log.contains("it is for linux/arm64, and the binary is for linux/amd64"), "{}", done.log);
+}
+
+#[test]
+fn a_proxy_that_cannot_be_meant_and_a_password_that_is_none_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("empty"), "\n").unwrap();
+    let check = |proxy: &str, more: &[&str], reason: &str| {
+        let mut command = portend();
+        command.env("HTTPS_PROXY", proxy).env("HOME", folder.path()).current_dir(folder.path());
+        let done = command.args(["image", "tags", "reg.example/a"]).args(more).output().unwrap();
+        let log = String::from_utf8_lossy(&done.stderr);
+        assert_eq!((done.status.code(), log.contains(reason)), (Some(64), true), "{log}");
+    };
+    check("::garbage::", &[], "HTTPS_PROXY names no proxy");
+    check("socks5://127.0.0.1:1", &[], "HTTPS_PROXY names no proxy");
+    check("", &["--ca-file", "empty"], "empty holds no certificate");
+    check("", &["--username", "a", "--password-file", "empty"], "empty is empty: it holds no password");
+}
+
+#[test]
+fn trouble_with_temporary_files_names_their_folder() {
+    let folder = workplace();
+    image_ok(folder.path(), &["build", "p.mlpkg", "--binary", "amd64", "--to", "a.tar.gz"]);
+    for arguments in
+        [&["build", "p.mlpkg", "--binary", "amd64", "--to", "b.tar"][..], &["inspect", "a.tar.gz"]]
+    {
+        let mut command = portend();
+        command.env("TMPDIR", "/nowhere").arg("image").args(arguments).current_dir(folder.path());
+        let done = command.output().unwrap();
+        let log = String::from_utf8_lossy(&done.stderr);
+        assert!(log.contains("temporary files in /nowhere, which TMPDIR chooses: No such file"), "{log}");
+        assert_eq!(done.status.code(), Some(1));
+    }
 }
 
 #[test]
@@ -191,6 +229,11 @@ fn what_would_not_serve_is_not_built() {
         (&["differs", amd64[0], amd64[1]][..], 1, "sample row 1: the package expects"),
         (&["broken.json", amd64[0], amd64[1]], 1, "not an XGBoost JSON model"),
         (&["none.mlpkg", amd64[0], amd64[1]], 1, "No such file"),
+        (
+            &["https://u:pw@h/x.mlpkg?sig=s", amd64[0], amd64[1]],
+            1,
+            "a model at https://: an image is built of a file",
+        ),
         (&["p.mlpkg"], 1, own),
         (&["p.mlpkg", "--binary", "script"], 1, "it is not a program for Linux"),
         (&["p.mlpkg", "--binary", "amd64", "--binary", "amd64"], 2, "two binaries for linux/amd64"),

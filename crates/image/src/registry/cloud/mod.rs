@@ -113,7 +113,7 @@ impl Cloud {
             kind,
             environment: options.credentials.cloud.clone(),
             // whoever may lie about a registry may not about who gives out keys
-            http: Http::new(&certificates, false, options.wait)?,
+            http: Http::new(&certificates, false, options)?,
             direct: Http::direct(),
             held: Mutex::new(None),
         }))
