@@ -239,6 +239,16 @@ def settings(s3, gs, az):
     connection = f"AccountName=x;AccountKey={KEY};BlobEndpoint=127.0.0.1:1"
     says = ["the endpoint in AZURE_STORAGE_CONNECTION_STRING is '127.0.0.1:1': a URL such as http://127.0.0.1:1 is needed"]
     s3.with_(AZURE_STORAGE_CONNECTION_STRING=connection).refused("artifact", "ls", "az://models/", says=says)
+    az_key = {"AZURE_STORAGE_ACCOUNT": "x", "AZURE_STORAGE_KEY": "???"}
+    s3.with_(**az_key).refused("artifact", "ls", "az://models/", says=["AZURE_STORAGE_KEY is no key of a storage account"])
+    elsewhere = '{"private_key":"x","private_key_id":"x","client_email":"x","gcs_base_url":"garbage","disable_oauth":true}'
+    (s3.folder / "elsewhere.json").write_text(elsewhere)
+    keyed = gs.with_(STORAGE_EMULATOR_HOST=None, GOOGLE_SERVICE_ACCOUNT="elsewhere.json")
+    keyed.refused("artifact", "ls", "gs://models/", says=["gcs_base_url in the file that GOOGLE_SERVICE_ACCOUNT names is"])
+    (s3.folder / "token").write_text("a token\n")
+    machine = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1/x", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "token"}
+    nobody = s3.with_(AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None, **machine)
+    nobody.refused("artifact", "ls", "s3://models/", says=["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE is 'token', which holds"])
     (s3.folder / "bad.json").write_text("{}")
     for name in ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_SERVICE_ACCOUNT"):
         for file in ("bad.json", "none.json"):

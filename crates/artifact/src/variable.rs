@@ -1,13 +1,15 @@
 //! What the values of stores' settings must look like. The library takes them as they are, and ends the process over some
 //! when it makes a request of them: what is refused here never gets there.
 
+use std::fs::File;
+use std::io::Read;
 use std::net::Ipv6Addr;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use portend_core::{ArtifactError, shortened};
 use ureq::http::Uri;
 
-/// Settings whose values have lines: JSON and PEM.
-const WITH_LINES: [&str; 2] = ["service_account_key", "ca_certificate"];
 /// Settings that are URLs end like this.
 const URLS: [&str; 8] = [
     "endpoint",
@@ -22,34 +24,68 @@ const URLS: [&str; 8] = [
 /// Settings that become a part of a host or of a path end like this.
 const WORDS: [&str; 4] = ["region", "account_name", "tenant_id", "authority_id"];
 
+/// Azure's keys.
+const KEYS: [&str; 3] = ["azure_storage_account_key", "azure_storage_access_key", "azure_storage_master_key"];
+/// Settings that name a file of which a header is made.
+const HEADER_FILE: &str = "container_authorization_token_file";
+/// Settings that are a key of Google's, and those that name the file with it.
+const GOOGLE_KEY: &str = "google_service_account_key";
+const GOOGLE_FILES: [&str; 2] = ["google_service_account", "google_service_account_path"];
+/// The most bytes of a file that are looked at.
+const MOST_BYTES: u64 = 1 << 20;
+
 /// Refuses a value of which no request can be made. `source` is what the user knows the setting by, `key` its name in the
 /// library.
 pub(crate) fn check(source: &str, key: &str, value: &str) -> Result<(), ArtifactError> {
     let key = key.to_ascii_lowercase();
     let ends = |endings: &[&str]| endings.iter().any(|ending| key.ends_with(ending));
-    // the value may be secret
-    if value.chars().any(char::is_control) && !ends(&WITH_LINES) {
-        let reason = format!(
-            "{source} holds a line break or another control character: set it without, as a text of one line"
-        );
-        return Err(ArtifactError::Setting(reason));
-    }
-    if ends(&URLS) && !key.ends_with("use_fabric_endpoint") {
+    if ends(&URLS) && key != "azure_use_fabric_endpoint" {
         return url(source, value, value);
     }
-    if ends(&WORDS) && !is_word(value) {
-        let shown = shortened(value);
-        let reason = format!("{source} is '{shown}': letters, digits, '-', '_' and '.' are taken");
-        return Err(ArtifactError::Setting(reason));
+    let file = || small_text(value);
+    if key == GOOGLE_KEY {
+        return base_url(source, value);
     }
-    if key.ends_with("credentials_relative_uri")
-        && (!value.starts_with('/') || format!("http://host{value}").parse::<Uri>().is_err())
-    {
-        let shown = shortened(value);
-        let reason = format!("{source} is '{shown}': a path such as /v2/credentials is needed");
-        return Err(ArtifactError::Setting(reason));
+    if GOOGLE_FILES.contains(&&*key) {
+        return base_url(&format!("the file that {source} names"), &file());
     }
-    Ok(())
+    let shown = shortened(value);
+    // what may be secret is not shown
+    let needed = if value.chars().any(char::is_control) && !key.ends_with("ca_certificate") {
+        " holds a line break or another control character: set it without, as a text of one line".to_owned()
+    } else if KEYS.contains(&&*key) && STANDARD.decode(value).is_err() {
+        " is no key of a storage account: base64 is needed, as the portal shows it".to_owned()
+    } else if key.ends_with(HEADER_FILE) && file().chars().any(char::is_control) {
+        let holds = "which holds a line break or another control character: a token alone is needed";
+        format!(" is '{shown}', {holds}")
+    } else if ends(&WORDS) && !is_word(value) {
+        format!(" is '{shown}': letters, digits, '-', '_' and '.' are taken")
+    } else if key.ends_with("credentials_relative_uri") && !is_path(value) {
+        format!(" is '{shown}': a path such as /v2/credentials is needed")
+    } else {
+        return Ok(());
+    };
+    Err(ArtifactError::Setting(format!("{source}{needed}")))
+}
+
+fn is_path(text: &str) -> bool {
+    text.starts_with('/') && format!("http://host{text}").parse::<Uri>().is_ok()
+}
+
+/// What a file holds; nothing where it cannot be read: then the library says why.
+fn small_text(path: &str) -> String {
+    let mut text = String::new();
+    _ = File::open(path).and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text));
+    text
+}
+
+/// A key of Google's may say where the store is.
+fn base_url(source: &str, key: &str) -> Result<(), ArtifactError> {
+    let key: serde_json::Value = serde_json::from_str(key).unwrap_or_default();
+    match key["gcs_base_url"].as_str() {
+        Some(value) => url(&format!("gcs_base_url in {source}"), value, value),
+        None => Ok(()),
+    }
 }
 
 fn is_word(text: &str) -> bool {
@@ -67,7 +103,7 @@ pub(crate) fn url(source: &str, given: &str, url: &str) -> Result<(), ArtifactEr
     // what stands before an @ may be a password
     let shown = match given.contains('@') {
         true => "is no such URL".to_owned(),
-        false => format!("is '{}'", shortened(given)),
+        false => format!("is '{}'", shortened(given).escape_debug()),
     };
     Err(ArtifactError::Setting(format!("{source} {shown}: a URL such as {} is needed", shortened(example))))
 }
@@ -82,7 +118,7 @@ fn is_server(url: &str) -> bool {
     });
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let is_host = address.map_or_else(|| is_word(host), |address| address.parse::<Ipv6Addr>().is_ok());
-    matches!(scheme, "http" | "https") && is_host && is_port && uri.query().is_none()
+    matches!(scheme, "http" | "https") && is_host && is_port
 }
 
 #[cfg(test)]
@@ -110,7 +146,7 @@ mod tests {
             {
                 needed(source, value, example);
             }
-            for value in ["http://a%b", "http://[::x]", "http://h:+1", "http://ü", "http://h/?x=y"] {
+            for value in ["http://a%b", "http://[::x]", "http://h:+1", "http://ü", "http://"] {
                 needed(source, value, example);
             }
         }
@@ -118,6 +154,12 @@ mod tests {
             "AWS_ENDPOINT_URL",
             "http://me:sesame@host",
             "AWS_ENDPOINT_URL is no such URL: a URL such as http://127.0.0.1:9000 is needed",
+        );
+        check("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/x?y=z", "");
+        check(
+            "AWS_ENDPOINT_URL",
+            "http://a\nb",
+            "AWS_ENDPOINT_URL is 'http://a\\nb': a URL such as http://127.0.0.1:9000 is needed",
         );
         check("AZURE_USE_FABRIC_ENDPOINT", "true", "");
         check("GOOGLE_SERVICE_ACCOUNT_KEY", "{\n}", "");
@@ -131,7 +173,41 @@ mod tests {
         check("AWS_REGION", "eu west", &format!("AWS_REGION is 'eu west': {words}"));
         check("AZURE_TENANT_ID", "a/b c", &format!("AZURE_TENANT_ID is 'a/b c': {words}"));
         let relative = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
+        check(
+            "AZURE_STORAGE_ACCOUNT_KEY",
+            "???",
+            "AZURE_STORAGE_ACCOUNT_KEY is no key of a storage account: base64 is needed, as the portal shows it",
+        );
+        check(
+            "GOOGLE_SERVICE_ACCOUNT_KEY",
+            r#"{"gcs_base_url":"garbage"}"#,
+            "gcs_base_url in GOOGLE_SERVICE_ACCOUNT_KEY is 'garbage': a URL such as http://garbage is needed",
+        );
         check(relative, "/v2/x?y=z", "");
         check(relative, "x y", &format!("{relative} is 'x y': a path such as /v2/credentials is needed"));
+    }
+
+    #[test]
+    fn files_of_which_no_request_can_be_made_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |source: &str, content: &str, expected: &str| {
+            let path = folder.path().join("file");
+            std::fs::write(&path, content).unwrap();
+            let found = super::check(source, &source.to_ascii_lowercase(), path.to_str().unwrap());
+            let found = found.err().map(|error| error.to_string()).unwrap_or_default();
+            assert_eq!(found.replace(path.to_str().unwrap(), "FILE"), expected, "{source}: {content}");
+        };
+        let token = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+        let lines =
+            "is 'FILE', which holds a line break or another control character: a token alone is needed";
+        check(token, "token", "");
+        check(token, "token\n", &format!("{token} {lines}"));
+        let account = "GOOGLE_SERVICE_ACCOUNT";
+        check(account, r#"{"gcs_base_url":"http://127.0.0.1:9000"}"#, "");
+        check(
+            account,
+            r#"{"gcs_base_url":"garbage"}"#,
+            "gcs_base_url in the file that GOOGLE_SERVICE_ACCOUNT names is 'garbage': a URL such as http://garbage is needed",
+        );
     }
 }
