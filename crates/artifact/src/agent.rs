@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use portend_core::ArtifactError;
-use ureq::Agent;
+use portend_core::{ArtifactError, Proxies};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, AsSendBody, Body, Proxy, http};
+
+use crate::settings::StoreSettings;
 
 /// Where clouds tell a machine who it is. It answers at once or not at all, and never through a proxy.
 const METADATA_HOSTS: [&str; 4] =
@@ -15,9 +17,31 @@ pub(crate) fn is_metadata(host: &str) -> bool {
     METADATA_HOSTS.contains(&host)
 }
 
+/// What makes requests, through the proxy that the environment names for an address.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    agent: Agent,
+    proxies: Proxies,
+}
+
+impl Client {
+    /// Makes a request, once.
+    pub(crate) fn run(
+        &self,
+        request: http::Request<impl AsSendBody>,
+    ) -> Result<http::Response<Body>, ureq::Error> {
+        let uri = request.uri();
+        let is_plain = uri.scheme_str() == Some("http");
+        let port = uri.port_u16().unwrap_or(if is_plain { 80 } else { 443 });
+        let proxy = self.proxies.of(is_plain, uri.host().unwrap_or_default(), port);
+        let proxy = proxy.map(Proxy::new).transpose()?;
+        self.agent.run(self.agent.configure_request(request).proxy(proxy).build())
+    }
+}
+
 /// The client for stores, and the one for what tells a machine who it is.
-pub(crate) fn agents(authorities: &[Vec<u8>]) -> Result<(Agent, Agent), ArtifactError> {
-    let tls = match roots(authorities)? {
+pub(crate) fn agents(settings: &StoreSettings) -> Result<(Client, Client), ArtifactError> {
+    let tls = match roots(&settings.authorities)? {
         Some(roots) => TlsConfig::builder().root_certs(RootCerts::new_with_certs(&roots)),
         None => TlsConfig::builder(),
     };
@@ -34,14 +58,15 @@ pub(crate) fn agents(authorities: &[Vec<u8>]) -> Result<(Agent, Agent), Artifact
             .timeout_recv_response(Some(Duration::from_secs(120)))
             .timeout_await_100(Some(Duration::ZERO))
             .tls_config(tls.clone())
+            .proxy(None) // the address decides
     };
     let stores = config().timeout_connect(Some(Duration::from_secs(10))).build();
     let metadata = config()
         .timeout_connect(Some(Duration::from_secs(1)))
         .timeout_recv_response(Some(Duration::from_secs(5)))
-        .proxy(None)
         .build();
-    Ok((stores.new_agent(), metadata.new_agent()))
+    let stores = Client { agent: stores.new_agent(), proxies: settings.proxies.clone() };
+    Ok((stores, Client { agent: metadata.new_agent(), proxies: Proxies::default() }))
 }
 
 /// The system's certificate authorities and further ones. None: there are none, so that those count that the program

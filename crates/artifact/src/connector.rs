@@ -13,9 +13,9 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse,
     HttpResponseBody, HttpService,
 };
-use ureq::{Agent, SendBody, http};
+use ureq::{SendBody, http};
 
-use crate::agent::{explained, is_final, is_metadata};
+use crate::agent::{Client, explained, is_final, is_metadata};
 use crate::trouble::{self, Trouble};
 
 /// The most bytes of an answer that is no artifact: a page of a list, a token, an error.
@@ -29,7 +29,7 @@ const PIECE: usize = 256 << 10;
 #[derive(Debug, Clone)]
 pub(crate) struct Connector {
     /// For stores, and for what tells a machine who it is.
-    pub(crate) agents: (Agent, Agent),
+    pub(crate) clients: (Client, Client),
     /// True for Google's emulator, which takes a file under its plain path only where the URL looks signed, and does not
     /// tell its ETag in a header.
     pub(crate) emulator: bool,
@@ -74,14 +74,14 @@ impl Connector {
             parts.uri.authority().map_or("", |a| a.as_str())
         );
         let metadata = is_metadata(&host);
-        let agent = if metadata { &self.agents.1 } else { &self.agents.0 };
+        let client = if metadata { &self.clients.1 } else { &self.clients.0 };
         let streams =
             parts.method == http::Method::GET && !is_about_many(parts.uri.query().unwrap_or_default());
         let asked = match (parts.method.as_str(), body.content_length()) {
-            ("GET" | "HEAD" | "DELETE", 0) => agent.run(http::Request::from_parts(parts, ())),
+            ("GET" | "HEAD" | "DELETE", 0) => client.run(http::Request::from_parts(parts, ())),
             (_, length) => {
                 parts.headers.insert(http::header::CONTENT_LENGTH, length.into());
-                agent.run(http::Request::from_parts(parts, SendBody::from_owned_reader(Sent::new(body))))
+                client.run(http::Request::from_parts(parts, SendBody::from_owned_reader(Sent::new(body))))
             }
         };
         let failed = |error: &ureq::Error| {

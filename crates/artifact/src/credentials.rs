@@ -31,7 +31,7 @@ fn retries() -> RetryConfig {
 }
 
 fn connector(settings: &StoreSettings) -> Result<Connector, ArtifactError> {
-    Ok(Connector { agents: agents(&settings.authorities)?, emulator: false })
+    Ok(Connector { clients: agents(settings)?, emulator: false })
 }
 
 fn wrong(error: &object_store::Error) -> ArtifactError {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use portend_core::Proxies;
+
 /// How stores are reached. Nothing here reads the environment: whoever makes this does.
 #[derive(Clone, Default)]
 pub struct StoreSettings {
@@ -11,6 +13,8 @@ pub struct StoreSettings {
     pub environment: BTreeMap<String, String>,
     /// Certificate authorities beside those of the system, as PEM texts.
     pub authorities: Vec<Vec<u8>>,
+    /// Which addresses are reached through a proxy.
+    pub proxies: Proxies,
     /// Where notes on uploads lie, so that one that was cut off can be gone on with; without it none are kept.
     pub notes: Option<PathBuf>,
 }

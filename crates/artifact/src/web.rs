@@ -8,9 +8,9 @@ use portend_core::{
     Access, Artifact, ArtifactError, ArtifactStore, ArtifactUrl, Artifacts, Content, Scheme, shortened,
 };
 use ureq::http::{Request, Response, Uri};
-use ureq::{Agent, Body, SendBody};
+use ureq::{Body, SendBody};
 
-use crate::agent::{agents, explained, is_final};
+use crate::agent::{Client, agents, explained, is_final};
 use crate::settings::StoreSettings;
 use crate::trouble::told;
 use crate::verified;
@@ -23,7 +23,7 @@ const WAIT: Duration = Duration::from_millis(300);
 /// One web server.
 #[derive(Debug)]
 pub(crate) struct WebStore {
-    agent: Agent,
+    client: Client,
     scheme: Scheme,
     host: String,
     login: Option<String>,
@@ -34,8 +34,8 @@ impl WebStore {
         let name = url.bucket.rsplit_once(':').map_or(&*url.bucket, |(name, _)| name);
         let login = crate::netrc::login(name, settings)
             .map(|(name, password)| format!("Basic {}", base64(format!("{name}:{password}").as_bytes())));
-        let agent = agents(&settings.authorities)?.0;
-        Ok(Self { agent, scheme: url.scheme, host: url.bucket.clone(), login })
+        let client = agents(settings)?.0;
+        Ok(Self { client, scheme: url.scheme, host: url.bucket.clone(), login })
     }
 
     /// What it is called in errors: a query may be secret.
@@ -77,7 +77,7 @@ impl WebStore {
                 request = request.header("authorization", login);
             }
             let request = request.body(()).map_err(|e| ArtifactError::Failed(e.to_string()))?;
-            let answer = self.agent.run(request).map_err(|error| self.unreachable(&error))?;
+            let answer = self.client.run(request).map_err(|error| self.unreachable(&error))?;
             if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return Ok(answer);
             }
@@ -205,7 +205,7 @@ impl ArtifactStore for WebStore {
         }
         let request = request.body(SendBody::from_reader(&mut reader));
         let request = request.map_err(|e| ArtifactError::Failed(e.to_string()))?;
-        let answer = self.agent.run(request).map_err(|error| self.unreachable(&error))?;
+        let answer = self.client.run(request).map_err(|error| self.unreachable(&error))?;
         if answer.status().as_u16() == 412 && !replace {
             return Err(ArtifactError::Exists);
         }

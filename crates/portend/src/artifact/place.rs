@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use portend_artifact::StoreSettings;
-use portend_core::{ArtifactError, ArtifactStore, ArtifactUrl, Scheme};
+use portend_core::{ArtifactError, ArtifactStore, ArtifactUrl, Proxies, Scheme};
 use tempfile::TempDir;
 
 use crate::CommandError;
@@ -89,7 +89,13 @@ pub(crate) fn settings(given: impl Fn(&str) -> Option<String>) -> Result<StoreSe
             );
         }
     }
-    Ok(StoreSettings { environment, authorities, notes: Some(cache(given(CACHE)).join("uploads")) })
+    let notes = Some(cache(given(CACHE)).join("uploads"));
+    Ok(StoreSettings { environment, authorities, proxies: proxies()?, notes })
+}
+
+/// The proxies that the environment names.
+pub(crate) fn proxies() -> Result<Proxies, CommandError> {
+    Proxies::from_environment(|name| std::env::var(name).ok()).map_err(CommandError::Setting)
 }
 
 /// The folder for what can be got again: the one that is given, else that of the user, else one for all of this machine.

@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use portend_core::Proxies;
 use portend_image::{
     ArchiveSource, ArchiveTarget, Copied, Credentials, LayoutSource, LayoutTarget, Location, Reference,
     RegistryOptions, RegistrySource, RegistryTarget, Source, Target,
@@ -13,6 +12,7 @@ use portend_image::{
 
 use super::arguments::RegistryArguments;
 use crate::CommandError;
+use crate::artifact::place::proxies;
 use crate::package::inspect::size;
 
 /// The most bytes of a file with a password or certificates.
@@ -92,8 +92,6 @@ impl RegistryArguments {
             return Err(CommandError::Setting(format!("--cert-dir {}: not a directory", folder.display())));
         }
         let (certificates, certificate_folders) = (self.cert_dir.clone(), certificate_folders());
-        let proxies =
-            Proxies::from_environment(|name| std::env::var(name).ok()).map_err(CommandError::Setting)?;
         let options = RegistryOptions::default();
         Ok(RegistryOptions {
             credentials,
@@ -101,7 +99,7 @@ impl RegistryArguments {
             authorities,
             certificates,
             certificate_folders,
-            proxies,
+            proxies: proxies()?,
             ..options
         })
     }

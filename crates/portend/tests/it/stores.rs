@@ -119,6 +119,7 @@ fn what_cannot_be_served_from_a_store_is_said_at_the_start() {
     };
     check(&[], 1, "cannot answer now: 503");
     check(&[("PORTEND_CA_FILE", "/no/such.pem")], 64, "PORTEND_CA_FILE names /no/such.pem: ");
+    check(&[("HTTP_PROXY", "::garbage::")], 64, "HTTP_PROXY names no proxy");
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
     check(&[("PORTEND_CACHE_DIR", file.to_str().unwrap())], 1, "PORTEND_CACHE_DIR names another directory");
