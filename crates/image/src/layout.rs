@@ -162,6 +162,9 @@ impl LayoutTarget {
     fn locked(&self, blob: &Descriptor, path: &Path) -> Result<Option<File>, ImageError> {
         let failed = |e| ImageError::file(path, e);
         loop {
+            if path.is_symlink() {
+                fs::remove_file(path).map_err(failed)?; // a layout may come from anywhere: no write leaves it
+            }
             let opened = OpenOptions::new().read(true).append(true).create(true).open(path);
             let file = opened.map_err(failed)?;
             file.lock().map_err(failed)?;
@@ -169,7 +172,7 @@ impl LayoutTarget {
                 return Ok(None);
             }
             // the file that was opened may have got its name or been removed meanwhile
-            let (own, named) = (file.metadata().map_err(failed)?, fs::metadata(path));
+            let (own, named) = (file.metadata().map_err(failed)?, fs::symlink_metadata(path));
             if named.is_ok_and(|named| (named.dev(), named.ino()) == (own.dev(), own.ino())) {
                 return Ok(Some(file));
             }

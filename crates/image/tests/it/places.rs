@@ -225,6 +225,13 @@ fn whoever_writes_the_same_blob_is_waited_for_and_what_it_wrote_stays() {
     check(true, false);
     fs::remove_file(&blob).unwrap();
     check(false, true);
+    // a layout that somebody else made leads nowhere else
+    fs::remove_file(&blob).unwrap();
+    let elsewhere = folder.path().join("elsewhere");
+    fs::write(&elsewhere, "mine").unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &partial).unwrap();
+    assert!(target.put(&wanted, &from).unwrap());
+    assert_eq!((fs::read_to_string(&elsewhere).unwrap(), blob.is_symlink()), ("mine".to_owned(), false));
 }
 
 #[test]
