@@ -315,7 +315,7 @@ def bars(folder, registry):
         os.close(ours)
         out, _ = push.communicate(timeout=60)
         assert push.returncode == 0 and out.decode().strip() == digest, (push.returncode, seen)
-        last = re.split(r"\x1b\[\w+", seen.decode())[-1]
+        last = re.split(r"\x1b\[\d*[A-Z]", seen.decode())[-1]
         for layer in layers:
             assert re.search(rf"{layer} █+ +([\d.]+ MB) of \1 +[\d.]+ \w+/s {word} ", last), (layer, word, last)
     _, said = image("push", f"oci:{folder}/barred:v1", name)
