@@ -32,8 +32,7 @@ impl Client {
     ) -> Result<http::Response<Body>, ureq::Error> {
         let uri = request.uri();
         let is_plain = uri.scheme_str() == Some("http");
-        let port = uri.port_u16().unwrap_or(if is_plain { 80 } else { 443 });
-        let proxy = self.proxies.of(is_plain, uri.host().unwrap_or_default(), port);
+        let proxy = self.proxies.of(is_plain, uri.host().unwrap_or_default(), uri.port_u16());
         let proxy = proxy.map(Proxy::new).transpose()?;
         self.agent.run(self.agent.configure_request(request).proxy(proxy).build())
     }

@@ -36,8 +36,10 @@ impl Proxies {
         })
     }
 
-    /// The URL of the proxy through which a host is reached, if it is not reached directly.
-    pub fn of(&self, is_plain: bool, host: &str, port: u16) -> Option<&str> {
+    /// The URL of the proxy through which a host is reached, if it is not reached directly. Without a port it is asked at
+    /// that of HTTP or, unless `is_plain`, of HTTPS.
+    pub fn of(&self, is_plain: bool, host: &str, port: Option<u16>) -> Option<&str> {
+        let port = port.unwrap_or(if is_plain { 80 } else { 443 });
         let host = host.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
         let ip = host.parse::<IpAddr>().ok();
         let here =
@@ -122,7 +124,7 @@ mod tests {
     fn no_proxy_means_names_suffixes_addresses_networks_and_ports() {
         let check = |entries: &str, host: &str, port: u16, expected: bool| {
             let proxies = proxies(&[("HTTPS_PROXY", "proxy:3128"), ("NO_PROXY", entries)]).unwrap();
-            assert_eq!(proxies.of(false, host, port).is_none(), expected, "{entries}: {host}:{port}");
+            assert_eq!(proxies.of(false, host, Some(port)).is_none(), expected, "{entries}: {host}:{port}");
         };
         for host in ["localhost", "a.localhost", "127.0.0.1", "127.8.0.1", "[::1]"] {
             check("", host, 443, true);
@@ -157,7 +159,7 @@ mod tests {
     fn each_scheme_has_its_variable_and_one_that_names_no_proxy_is_refused() {
         let both = |pairs: &[(&str, &str)]| {
             let proxies = proxies(pairs)?;
-            Ok::<_, String>([true, false].map(|plain| proxies.of(plain, "h", 80).map(str::to_owned)))
+            Ok::<_, String>([true, false].map(|plain| proxies.of(plain, "h", None).map(str::to_owned)))
         };
         let url = |text: &str| Some(text.to_owned());
         assert_eq!(both(&[("HTTP_PROXY", "http://p:1")]), Ok([url("http://p:1"), None]));

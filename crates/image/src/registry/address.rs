@@ -45,8 +45,8 @@ impl Address {
         self.0.host().unwrap_or_default()
     }
 
-    pub(super) fn port(&self) -> u16 {
-        self.0.port_u16().unwrap_or(if self.is_plain() { 80 } else { 443 })
+    pub(super) fn port(&self) -> Option<u16> {
+        self.0.port_u16()
     }
 
     pub(super) fn path(&self) -> &str {

@@ -7,9 +7,7 @@ use portend_model::frame::Keep;
 use portend_model::{Model, Package};
 use ring::digest::{SHA256, digest};
 
-fn golden(inside: &str) -> std::path::PathBuf {
-    Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("../..").join(inside)
-}
+use crate::repository;
 
 fn sha256(bytes: &[u8]) -> String {
     digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
@@ -17,10 +15,11 @@ fn sha256(bytes: &[u8]) -> String {
 
 #[test]
 fn a_digest_is_that_of_the_checksums_or_of_the_file() {
-    let package = golden("testdata/models/xgb_breast_cancer/package");
+    let package = repository("testdata/models/xgb_breast_cancer/package");
     let folder = tempfile::tempdir().unwrap();
     let bare = folder.path().join("model.txt");
-    fs::write(&bare, fs::read(golden("testdata/models/lgb_wine/package/model/model.txt")).unwrap()).unwrap();
+    fs::write(&bare, fs::read(repository("testdata/models/lgb_wine/package/model/model.txt")).unwrap())
+        .unwrap();
     assert_eq!(Model::load(&bare, "y").unwrap().digest, sha256(&fs::read(&bare).unwrap()));
     let listed = package.join("checksums.txt");
     assert!(listed.is_file());
@@ -30,7 +29,7 @@ fn a_digest_is_that_of_the_checksums_or_of_the_file() {
 #[test]
 fn memory_grows_with_the_trees() {
     let memory = |case: &str| {
-        let path = golden(&format!("testdata/models/{case}"));
+        let path = repository(&format!("testdata/models/{case}"));
         let model = path.join("package");
         Model::load(&model, "y").unwrap().memory()
     };
@@ -59,7 +58,7 @@ fn a_file_is_called_after_what_it_holds() {
 /// As XGBoost 1.7 writes it for `XGBClassifier(missing=-999)`.
 #[test]
 fn the_number_that_a_file_takes_for_missing_is_missing() {
-    let case = golden("testdata/models/xgb17_pima");
+    let case = repository("testdata/models/xgb17_pima");
     let rows = fs::read_to_string(case.join("rows.csv")).unwrap();
     let file = case.join("package/model/model.json");
     let text = fs::read_to_string(&file).unwrap();

@@ -3,7 +3,7 @@
 //! (XGBoost) and 1e-12 (LightGBM): each case states its tolerance.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use portend_model::Model;
 use portend_model::frame::{Frame, Keep, Precision};
@@ -27,7 +27,7 @@ struct Tolerance {
 }
 
 fn cases() -> Vec<PathBuf> {
-    let root = Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("../../testdata/models");
+    let root = crate::repository("testdata/models");
     let mut cases: Vec<_> = fs::read_dir(root)
         .unwrap()
         .map(|entry| entry.unwrap().path())

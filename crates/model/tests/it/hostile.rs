@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const MOST_GROWTH_MIB: u64 = 1024;
 
 fn golden(case: &str) -> PathBuf {
-    Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("../../testdata/models").join(case)
+    crate::repository("testdata/models").join(case)
 }
 
 /// The model file of every golden case, with its bytes.

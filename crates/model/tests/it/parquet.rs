@@ -2,7 +2,7 @@
 //! rows as JSON, bit for bit, and names what it does not read.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use portend_model::Model;
 use portend_model::frame::{Frame, Keep};
@@ -12,7 +12,7 @@ use portend_model::runtime::Output;
 const LIMIT: usize = 1 << 20;
 
 fn testdata(path: &str) -> PathBuf {
-    Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("../../testdata").join(path)
+    crate::repository("testdata").join(path)
 }
 
 fn models() -> [Model; 2] {

@@ -186,6 +186,11 @@ impl<'p> Plain<'p> {
     }
 }
 
+/// The bytes of a number.
+fn size(kind: Type) -> usize {
+    if matches!(kind, Type::Int64 | Type::Uint64 | Type::Double) { 8 } else { 4 }
+}
+
 /// The values that pages have the places of.
 pub(super) struct Dictionary<'p> {
     bytes: &'p [u8],
@@ -203,8 +208,7 @@ impl<'p> Dictionary<'p> {
         let mut dictionary = Self { bytes, kind, count, starts: Vec::new() };
         let fits = match kind {
             Type::Text => dictionary.find_starts(),
-            Type::Int64 | Type::Uint64 | Type::Double => count <= bytes.len() / 8,
-            _ => count <= bytes.len() / 4,
+            number => count <= bytes.len() / size(number),
         };
         match fits {
             true => Ok(dictionary),
@@ -233,8 +237,7 @@ impl<'p> Dictionary<'p> {
         }
         let start = match self.kind {
             Type::Text => *self.starts.get(index)? as usize,
-            Type::Int64 | Type::Uint64 | Type::Double => index * 8,
-            _ => index * 4,
+            number => index * size(number),
         };
         Plain::new(self.bytes.get(start..)?, self.kind).next().ok()
     }

@@ -124,28 +124,23 @@ impl<'b> Target<'_, '_, 'b> {
 
     fn read_pages(&mut self, pages: &mut Pages<'b>, room: &mut Room) -> Result<(), DataError> {
         let mut next = |target: &Self| pages.next(room).map_err(|reason| target.bad(reason));
-        let Some(mut page) = next(self)? else { return Ok(()) };
+        let mut page = next(self)?;
         let dictionary_page;
         let mut dictionary = None;
-        if let Page::Dictionary { count, encoding, bytes } = page {
+        if let Some(Page::Dictionary { count, encoding, bytes }) = page {
             dictionary_page = bytes;
             let found = Dictionary::new(encoding, self.column.values, count, &dictionary_page);
             dictionary = Some(found.map_err(|reason| self.bad(reason))?);
-            match next(self)? {
-                Some(following) => page = following,
-                None => return Ok(()),
-            }
+            page = next(self)?;
         }
-        loop {
-            let Page::Data(data) = &page else {
+        while let Some(current) = page {
+            let Page::Data(data) = current else {
                 return Err(self.bad("it has a dictionary that is not its first page"));
             };
-            self.read_page(data, dictionary.as_ref())?;
-            match next(self)? {
-                Some(following) => page = following,
-                None => return Ok(()),
-            }
+            self.read_page(&data, dictionary.as_ref())?;
+            page = next(self)?;
         }
+        Ok(())
     }
 
     fn read_page(

@@ -160,12 +160,7 @@ impl<'b> Thrift<'b> {
                 }
             }
             Kind::Map => self.skip_map(depth)?,
-            Kind::Struct => {
-                let mut id = 0;
-                while let Some(kind) = self.field(&mut id)? {
-                    self.skip(kind, depth + 1)?;
-                }
-            }
+            Kind::Struct => self.fields(|thrift, _, kind| thrift.skip(kind, depth + 1).map(|()| true))?,
         }
         Ok(())
     }

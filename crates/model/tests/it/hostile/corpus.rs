@@ -2,7 +2,6 @@
 //! panics. No fuzzer is needed for this.
 
 use std::fs;
-use std::path::Path;
 
 use super::{MOST_GROWTH_MIB, PATIENCE, peak_mib};
 
@@ -15,7 +14,7 @@ type Target = fn(&[u8]) -> bool;
 
 #[test]
 fn what_fuzzing_found_stays_harmless() {
-    let corpus = Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("../../fuzz/corpus");
+    let corpus = crate::repository("fuzz/corpus");
     // a target with how many files of its corpus are good: the others must be refused
     let all: [(&str, Target, usize); 9] = [
         ("xgboost_json", targets::model_file, 13),
